@@ -1,0 +1,28 @@
+// Which user a Stripe customer belongs to, as far as an event tells.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/event.hpp"
+
+namespace billing {
+
+inline constexpr std::size_t kMaxUserIdBytes = 255;
+
+struct LinkEvidence {
+  std::string user_id;
+  std::string source;  // client_reference_id, subscription_metadata, invoice_metadata, customer_metadata
+  int priority = 0;    // lower is stronger, in the order above
+};
+
+// checkout.session.client_reference_id, subscription metadata `user_id`, the invoice's copy of it, customer
+// metadata `user_id`. Empty or over-long values are no evidence.
+std::optional<LinkEvidence> link_evidence(const Event& event);
+// The same for a snapshot of the mirror.
+std::optional<LinkEvidence> link_evidence(const std::string& object_type, const Json& object);
+
+// Whether the event has effects on a user, so that it must wait until its customer is linked to one.
+bool needs_user(const Event& event);
+
+}  // namespace billing

@@ -1,0 +1,55 @@
+// A Stripe event, as far as every rule needs it.
+// https://docs.stripe.com/api/events/object and https://docs.stripe.com/webhooks
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/json.hpp"
+
+namespace billing {
+
+struct Event {
+  std::string id;           // evt_...
+  std::string type;         // customer.subscription.updated
+  Seconds created = 0;      // whole seconds; a thin event's ISO time is cut to seconds
+  std::string api_version;  // "" when null
+  bool livemode = false;
+  std::string account;      // Connect account; "" for the platform's own events
+  Json object;              // data.object; null for a thin event
+  Json previous_attributes; // data.previous_attributes; null unless present
+  std::string object_type;  // data.object.object; related_object.type of a thin event; "" when unknown
+  std::string object_id;    // key of the mirror; "" when the object has none (invoice.upcoming, balance)
+  std::string customer_id;  // the customer that the object belongs to, or is; "" when none
+  bool thin = false;        // object = "v2.core.event": names an object without carrying it
+};
+
+// The payload is JSON, but not an event that can be identified; or not JSON at all.
+class EventError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws EventError with a message for people: what is wrong, and with which value.
+// An id must be 1 to 255 bytes; `type` must be non-empty text; `created` must be a sensible time.
+// Active-entitlement summaries have no id of their own: their customer's id is their key.
+Event parse_event(std::string_view payload);
+
+// The id under which a payload without a usable id is stored: "unidentified_" + hex SHA-256 of its bytes,
+// so that the same payload sent again is a duplicate.
+std::string derived_event_id(std::string_view payload);
+
+// What a log line or a router needs without a whole parse: the members are "" where absent.
+// Never throws: a payload that is not JSON yields empty members.
+struct EventHeader {
+  std::string id;
+  std::string type;
+  std::string object_id;
+  std::string customer_id;
+};
+EventHeader peek_event(std::string_view payload);
+
+// True for "...deleted" events, whose object is gone for good.
+bool is_deletion(std::string_view event_type);
+
+}  // namespace billing

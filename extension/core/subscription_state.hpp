@@ -1,0 +1,61 @@
+// The state of a user at an instant: pure, from the user's subscriptions and the rules in force.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.hpp"
+#include "core/subscription.hpp"
+
+namespace billing {
+
+// Microseconds since 1970-01-01 UTC.
+using Instant = std::int64_t;
+inline constexpr Instant kBeginningOfTime = std::numeric_limits<Instant>::min();
+inline constexpr Instant kEndOfTime = std::numeric_limits<Instant>::max();
+constexpr Instant instant(Seconds seconds) { return seconds * 1'000'000; }
+
+struct AccessRules {
+  Seconds past_due_grace = 7 * 86400;
+  Seconds renewal_slack = 3 * 86400;
+  bool canceled_until_paid_through = false;  // billing.canceled_access = 'paid_through'
+  bool accept_payments = true;
+};
+
+// One subscription judged at an instant.
+struct SubscriptionState {
+  std::string state;      // incomplete, trialing, active, past_due, unpaid, paused, canceled, expired
+  bool has_access = false;
+  std::string reason;     // why access or none: a word from the table in docs/sql-reference.md
+  std::string next_step;  // what to do about it; "" when nothing
+  std::optional<Seconds> access_until;  // when access ends unless something more arrives
+  std::optional<Seconds> renews_at;
+  std::optional<Seconds> ends_at;
+  bool stale = false;     // past its period, waiting for the renewal's webhook
+};
+SubscriptionState judge(const Subscription& subscription, const AccessRules& rules, Instant now);
+
+struct UserState {
+  SubscriptionState effective;                 // of the primary subscription; no_subscription when there is none
+  std::optional<std::size_t> primary;          // index into the vector handed in
+  std::vector<SubscriptionState> each;         // in the order handed in
+  std::optional<Seconds> access_until;         // over the union
+  bool ambiguous = false;
+  bool can_purchase = false;
+  // Time alone does not change this state within [valid_from, valid_until).
+  Instant valid_from = kBeginningOfTime;
+  Instant valid_until = kEndOfTime;
+};
+UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now);
+
+// The jsonb of get_user_subscription_state, without cached, cached_at, expires_at and credits.
+// Times are ISO 8601 in UTC ("2026-01-31T10:00:00+00:00").
+Json state_json(const std::string& user_id, const std::vector<Subscription>& subscriptions,
+                const UserState& state);
+
+std::string iso_time(Seconds seconds);
+
+}  // namespace billing
