@@ -15,13 +15,13 @@ struct Event {
   Seconds created = 0;      // whole seconds; a thin event's ISO time is cut to seconds
   std::string api_version;  // "" when null
   bool livemode = false;
-  std::string account;      // Connect account; "" for the platform's own events
-  Json object;              // data.object; null for a thin event
-  Json previous_attributes; // data.previous_attributes; null unless present
-  std::string object_type;  // data.object.object; related_object.type of a thin event; "" when unknown
-  std::string object_id;    // key of the mirror; "" when the object has none (invoice.upcoming, balance)
-  std::string customer_id;  // the customer that the object belongs to, or is; "" when none
-  bool thin = false;        // object = "v2.core.event": names an object without carrying it
+  std::string account;       // Connect account; "" for the platform's own events
+  Json object;               // data.object; null for a thin event
+  Json previous_attributes;  // data.previous_attributes; null unless present
+  std::string object_type;   // data.object.object; related_object.type of a thin event; "" when unknown
+  std::string object_id;     // key of the mirror; "" when the object has none (invoice.upcoming, balance)
+  std::string customer_id;   // the customer that the object belongs to, or is; "" when none
+  bool thin = false;         // object = "v2.core.event": names an object without carrying it
 };
 
 // The payload is JSON, but not an event that can be identified; or not JSON at all.

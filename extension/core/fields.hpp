@@ -26,12 +26,13 @@ const Json& item_price(const Json& item);
 std::string price_product(const Json& price);  // the product id, expanded or not
 
 // Invoice.
-std::string invoice_subscription(const Json& invoice);       // "" for a one-off invoice
+std::string invoice_subscription(const Json& invoice);  // "" for a one-off invoice
 const Json& invoice_subscription_metadata(const Json& invoice);
-bool invoice_is_paid(const Json& invoice);                    // `paid`, or `status = 'paid'`
-std::string invoice_charge(const Json& invoice);              // ch_..., "" when unknown
-std::string invoice_payment_intent(const Json& invoice);      // pi_..., "" when unknown
-std::optional<Seconds> invoice_paid_until(const Json& invoice);  // latest period end of its non-proration subscription lines
+bool invoice_is_paid(const Json& invoice);                // `paid`, or `status = 'paid'`
+std::string invoice_charge(const Json& invoice);          // ch_..., "" when unknown
+std::string invoice_payment_intent(const Json& invoice);  // pi_..., "" when unknown
+std::optional<Seconds> invoice_paid_until(
+    const Json& invoice);  // latest period end of its non-proration subscription lines
 
 // Invoice line item.
 std::string line_price(const Json& line);

@@ -10,8 +10,8 @@
 
 namespace billing {
 
-// billing.scope: "all", or {"products": ["prod_..."], "metadata": {"app": "shop"}}. An object is ours when one
-// of its products is listed or one of its metadata pairs matches. Types that carry neither products nor
+// billing.scope: "all", or {"products": ["prod_..."], "metadata": {"app": "shop"}}. An object is ours when
+// one of its products is listed or one of its metadata pairs matches. Types that carry neither products nor
 // metadata of a subscription (customers, products themselves, payment methods...) are always ours.
 struct Scope {
   bool all = true;

@@ -24,7 +24,8 @@ enum class SignatureVerdict {
 
 // The name for logs and metrics: "missing_header", ...
 const char* name_of(SignatureVerdict verdict);
-// One sentence for people: what is wrong and what usually causes it. `secrets_tried` is how many were compared.
+// One sentence for people: what is wrong and what usually causes it. `secrets_tried` is how many were
+// compared.
 std::string explain(SignatureVerdict verdict, std::size_t secrets_tried);
 
 // Compares in constant time against every secret (whsec_..., whole string as key). `now` is in Unix seconds.
@@ -36,7 +37,8 @@ SignatureVerdict verify_signature(std::string_view body, std::string_view header
 // A header that verify_signature accepts: for tests, the demo and simulations.
 std::string sign(std::string_view body, std::string_view secret, std::int64_t timestamp);
 
-// "" when usable as a secret; otherwise what is wrong with it (empty, or white space inside), without the secret.
+// "" when usable as a secret; otherwise what is wrong with it (empty, or white space inside), without the
+// secret.
 std::string secret_problem(std::string_view secret);
 
 }  // namespace billing

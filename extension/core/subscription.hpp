@@ -28,7 +28,7 @@ struct Subscription {
   std::string customer_id;
   std::string account;
   bool livemode = false;
-  std::string status;  // Stripe's own word, unknown ones included
+  std::string status;                   // Stripe's own word, unknown ones included
   std::vector<SubscriptionItem> items;  // in Stripe's order; [0] is the primary one
   bool items_truncated = false;         // the embedded list said has_more
   std::optional<Seconds> period_start;

@@ -27,22 +27,22 @@ struct AccessRules {
 
 // One subscription judged at an instant.
 struct SubscriptionState {
-  std::string state;      // incomplete, trialing, active, past_due, unpaid, paused, canceled, expired
+  std::string state;  // incomplete, trialing, active, past_due, unpaid, paused, canceled, expired
   bool has_access = false;
-  std::string reason;     // why access or none: a word from the table in docs/sql-reference.md
-  std::string next_step;  // what to do about it; "" when nothing
+  std::string reason;                   // why access or none: a word from the table in docs/sql-reference.md
+  std::string next_step;                // what to do about it; "" when nothing
   std::optional<Seconds> access_until;  // when access ends unless something more arrives
   std::optional<Seconds> renews_at;
   std::optional<Seconds> ends_at;
-  bool stale = false;     // past its period, waiting for the renewal's webhook
+  bool stale = false;  // past its period, waiting for the renewal's webhook
 };
 SubscriptionState judge(const Subscription& subscription, const AccessRules& rules, Instant now);
 
 struct UserState {
-  SubscriptionState effective;                 // of the primary subscription; no_subscription when there is none
-  std::optional<std::size_t> primary;          // index into the vector handed in
-  std::vector<SubscriptionState> each;         // in the order handed in
-  std::optional<Seconds> access_until;         // over the union
+  SubscriptionState effective;          // of the primary subscription; no_subscription when there is none
+  std::optional<std::size_t> primary;   // index into the vector handed in
+  std::vector<SubscriptionState> each;  // in the order handed in
+  std::optional<Seconds> access_until;  // over the union
   bool ambiguous = false;
   bool can_purchase = false;
   // Time alone does not change this state within [valid_from, valid_until).
