@@ -9,6 +9,10 @@
 
 namespace billing {
 
+// Ids and types become keys of tables, whose index entries are limited. Stripe promises 255 for ids.
+inline constexpr std::size_t kMaxIdBytes = 255;
+inline constexpr std::string_view kThinEvent = "v2.core.event";
+
 struct Event {
   std::string id;           // evt_...
   std::string type;         // customer.subscription.updated
@@ -31,9 +35,14 @@ class EventError : public std::runtime_error {
 };
 
 // Throws EventError with a message for people: what is wrong, and with which value.
-// An id must be 1 to 255 bytes; `type` must be non-empty text; `created` must be a sensible time.
+// `id` and `type` must be 1 to 255 bytes, the ids of the object and its customer at most 255; `created` must
+// be a time before the year 10000.
 // Active-entitlement summaries have no id of their own: their customer's id is their key.
 Event parse_event(std::string_view payload);
+
+// The mirror's key of an object: its id, save for active-entitlement summaries, of which each customer has
+// one.
+std::string mirror_key(std::string_view object_type, std::string id, std::string_view customer_id);
 
 // The id under which a payload without a usable id is stored: "unidentified_" + hex SHA-256 of its bytes,
 // so that the same payload sent again is a duplicate.

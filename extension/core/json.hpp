@@ -8,12 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "core/instant.hpp"
+
 namespace billing {
 
 using Json = nlohmann::json;
-
-// Seconds since 1970-01-01 UTC, as Stripe sends every time.
-using Seconds = std::int64_t;
 
 inline constexpr int kMaxJsonDepth = 64;
 
@@ -28,8 +27,14 @@ class JsonError : public std::runtime_error {
 // Throws JsonError.
 Json parse_json(std::string_view text);
 
+// What parse_json does before it parses: checks the depth, and returns `text` itself, or `buffer` holding a
+// copy of it in which what jsonb refuses is replaced. For readers that need no tree. Throws JsonError.
+std::string_view storable_json(std::string_view text, std::string& buffer);
+
 // Serialises for jsonb. Never throws on text that came through parse_json.
 std::string to_text(const Json& value);
+// The beginning of the same, for messages.
+std::string excerpt(const Json& value);
 
 // The member `key` of an object, or a shared null value: chains safely, `at(at(x, "a"), "b")`.
 const Json& at(const Json& value, const char* key);
@@ -37,6 +42,8 @@ const Json& at(const Json& value, const char* key);
 // The member as text, integer or boolean; nothing when absent, null, or of another type.
 std::optional<std::string> text_of(const Json& value, const char* key);
 std::optional<std::int64_t> integer_of(const Json& value, const char* key);
+// A time in whole seconds, from 1970 to the end of year 9999; nothing when it is not.
+std::optional<Seconds> time_of(const Json& value, const char* key);
 bool flag_of(const Json& value, const char* key);  // absent and null are false
 
 // The id behind an expandable field, which is either the id itself or the whole object; "" when neither.

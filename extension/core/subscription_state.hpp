@@ -1,22 +1,15 @@
 // The state of a user at an instant: pure, from the user's subscriptions and the rules in force.
 #pragma once
 
-#include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/instant.hpp"
 #include "core/json.hpp"
 #include "core/subscription.hpp"
 
 namespace billing {
-
-// Microseconds since 1970-01-01 UTC.
-using Instant = std::int64_t;
-inline constexpr Instant kBeginningOfTime = std::numeric_limits<Instant>::min();
-inline constexpr Instant kEndOfTime = std::numeric_limits<Instant>::max();
-constexpr Instant instant(Seconds seconds) { return seconds * 1'000'000; }
 
 struct AccessRules {
   Seconds past_due_grace = 7 * 86400;
@@ -34,9 +27,15 @@ struct SubscriptionState {
   std::optional<Seconds> access_until;  // when access ends unless something more arrives
   std::optional<Seconds> renews_at;
   std::optional<Seconds> ends_at;
-  bool stale = false;  // past its period, waiting for the renewal's webhook
+  bool stale = false;              // past its period, waiting for the renewal's webhook
+  bool live = false;               // not over: another purchase would be a second subscription
+  bool change_pending = false;     // scheduled_change lies in the future
+  bool collection_paused = false;  // pause_collection is set, and its resumes_at not reached
 };
 SubscriptionState judge(const Subscription& subscription, const AccessRules& rules, Instant now);
+
+// The order in which subscriptions are preferred and shown, access apart: newest first, then greatest id.
+bool is_newer(const Subscription& a, const Subscription& b);
 
 struct UserState {
   SubscriptionState effective;          // of the primary subscription; no_subscription when there is none
@@ -55,7 +54,5 @@ UserState judge_user(const std::vector<Subscription>& subscriptions, const Acces
 // Times are ISO 8601 in UTC ("2026-01-31T10:00:00+00:00").
 Json state_json(const std::string& user_id, const std::vector<Subscription>& subscriptions,
                 const UserState& state);
-
-std::string iso_time(Seconds seconds);
 
 }  // namespace billing

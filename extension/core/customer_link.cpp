@@ -1,0 +1,56 @@
+#include "core/customer_link.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "core/fields.hpp"
+
+namespace billing {
+namespace {
+
+std::optional<LinkEvidence> evidence(const Json& holder, const char* key, const char* source, int priority) {
+  std::optional<std::string> user_id = text_of(holder, key);
+  if (!user_id || user_id->empty() || user_id->size() > kMaxUserIdBytes) return std::nullopt;
+  return LinkEvidence{std::move(*user_id), source, priority};
+}
+
+// The events of these that move a user's state; the rest (drafts, upcoming ones, reminders) only describe.
+constexpr std::array<std::string_view, 6> kInvoiceEffects = {
+    "invoice.paid",
+    "invoice.payment_succeeded",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.marked_uncollectible",
+    "invoice.voided",
+};
+
+}  // namespace
+
+std::optional<LinkEvidence> link_evidence(const std::string& object_type, const Json& object) {
+  if (object_type == "checkout.session") {
+    return evidence(object, "client_reference_id", "client_reference_id", 0);
+  }
+  if (object_type == "subscription") {
+    return evidence(at(object, "metadata"), "user_id", "subscription_metadata", 1);
+  }
+  if (object_type == "invoice") {
+    return evidence(fields::invoice_subscription_metadata(object), "user_id", "invoice_metadata", 2);
+  }
+  if (object_type == "customer") return evidence(at(object, "metadata"), "user_id", "customer_metadata", 3);
+  return std::nullopt;
+}
+
+std::optional<LinkEvidence> link_evidence(const Event& event) {
+  if (event.customer_id.empty()) return std::nullopt;
+  return link_evidence(event.object_type, event.object);
+}
+
+bool needs_user(const Event& event) {
+  if (event.customer_id.empty() || !event.object.is_object()) return false;
+  const std::string_view type = event.type;
+  return type.starts_with("customer.subscription.") || type.starts_with("subscription_schedule.") ||
+         type == "checkout.session.completed" || type.starts_with("checkout.session.async_payment_") ||
+         std::find(kInvoiceEffects.begin(), kInvoiceEffects.end(), type) != kInvoiceEffects.end();
+}
+
+}  // namespace billing

@@ -1,0 +1,121 @@
+#include "core/subscription.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "core/fields.hpp"
+
+namespace billing {
+namespace {
+
+// `price` and the `plan` of versions before prices existed call the same things differently.
+void read_price(const Json& price, SubscriptionItem& item) {
+  item.price_id = text_of(price, "id").value_or("");
+  item.product_id = fields::price_product(price);
+  item.lookup_key = text_of(price, "lookup_key").value_or("");
+  item.unit_amount = integer_of(price, "unit_amount");
+  if (!item.unit_amount) item.unit_amount = integer_of(price, "amount");
+  item.currency = text_of(price, "currency").value_or("");
+  item.interval =
+      text_of(at(price, "recurring"), "interval").value_or(text_of(price, "interval").value_or(""));
+}
+
+SubscriptionItem read_item(const Json& object, const Json& subscription) {
+  SubscriptionItem item;
+  item.id = text_of(object, "id").value_or("");
+  read_price(fields::item_price(object), item);
+  if (item.price_id.empty()) item.price_id = id_of(object, "price");
+  if (item.price_id.empty()) item.price_id = id_of(object, "plan");
+  item.quantity = integer_of(object, "quantity").value_or(1);
+  const fields::Period period = fields::item_period(object, subscription);
+  item.period_start = period.start;
+  item.period_end = period.end;
+  return item;
+}
+
+std::vector<SubscriptionItem> read_items(const Json& subscription) {
+  std::vector<SubscriptionItem> items;
+  for (const Json& item : list_of(subscription, "items")) items.push_back(read_item(item, subscription));
+  // The oldest versions have one plan and one quantity on the subscription itself.
+  if (items.empty() && at(subscription, "plan").is_object()) {
+    items.push_back(read_item(subscription, subscription));
+    items.back().id.clear();
+  }
+  return items;
+}
+
+bool is_over(const Json& schedule) {
+  constexpr std::array<std::string_view, 3> kOver = {"released", "canceled", "completed"};
+  const std::string status = text_of(schedule, "status").value_or("");
+  return std::find(kOver.begin(), kOver.end(), status) != kOver.end();
+}
+
+// When the next phase starts at the earliest; nothing when the schedule is in no phase.
+std::optional<Seconds> end_of_current_phase(const Json& schedule) {
+  const Json& current = at(schedule, "current_phase");
+  if (const std::optional<Seconds> end = time_of(current, "end_date")) return end;
+  if (const std::optional<Seconds> start = time_of(current, "start_date")) return *start + 1;
+  if (text_of(schedule, "status") == "not_started") return 0;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Subscription read_subscription(const Json& object) {
+  Subscription subscription;
+  subscription.id = text_of(object, "id").value_or("");
+  subscription.customer_id = id_of(object, "customer");
+  subscription.livemode = flag_of(object, "livemode");
+  subscription.status = text_of(object, "status").value_or("");
+  subscription.items = read_items(object);
+  subscription.items_truncated = flag_of(at(object, "items"), "has_more");
+  const fields::Period period = fields::subscription_period(object);
+  subscription.period_start = period.start;
+  subscription.period_end = period.end;
+  subscription.next_renewal = fields::next_renewal(object);
+  subscription.trial_start = time_of(object, "trial_start");
+  subscription.trial_end = time_of(object, "trial_end");
+  subscription.cancel_at_period_end = flag_of(object, "cancel_at_period_end");
+  subscription.cancel_at = time_of(object, "cancel_at");
+  subscription.canceled_at = time_of(object, "canceled_at");
+  subscription.ended_at = time_of(object, "ended_at");
+  const Json& pause = at(object, "pause_collection");
+  subscription.pause_behavior = text_of(pause, "behavior").value_or("");
+  subscription.pause_resumes_at = time_of(pause, "resumes_at");
+  subscription.collection_method = text_of(object, "collection_method").value_or("");
+  subscription.latest_invoice_id = id_of(object, "latest_invoice");
+  subscription.schedule_id = id_of(object, "schedule");
+  subscription.created = time_of(object, "created");
+  subscription.metadata = at(object, "metadata");
+  return subscription;
+}
+
+Json next_phase(const Json& schedule) {
+  if (is_over(schedule)) return nullptr;
+  const std::optional<Seconds> earliest = end_of_current_phase(schedule);
+  if (!earliest) return nullptr;
+  const Json* next = nullptr;
+  Seconds next_start = 0;
+  for (const Json& phase : list_of(schedule, "phases")) {
+    const std::optional<Seconds> start = time_of(phase, "start_date");
+    if (!start || *start < *earliest || (next != nullptr && *start >= next_start)) continue;
+    next = &phase;
+    next_start = *start;
+  }
+  if (next == nullptr) return nullptr;
+
+  Json change = {{"effective_at", iso_time(next_start)}, {"price_id", nullptr}, {"quantity", nullptr}};
+  const Json& items = list_of(*next, "items");
+  const Json& plans = list_of(*next, "plans");  // the name of `items` before 2020-08-27
+  const Json& phase_items = items.empty() ? plans : items;
+  if (phase_items.empty()) return change;
+  const Json& item = phase_items.front();
+  std::string price = id_of(item, "price");
+  if (price.empty()) price = id_of(item, "plan");
+  if (!price.empty()) change["price_id"] = price;
+  if (const std::optional<std::int64_t> quantity = integer_of(item, "quantity"))
+    change["quantity"] = *quantity;
+  return change;
+}
+
+}  // namespace billing

@@ -1,0 +1,97 @@
+#include "functions/arguments.hpp"
+
+#include <algorithm>
+
+#include "core/customer_link.hpp"
+
+namespace billing {
+
+namespace {
+
+std::string copy_text(Datum datum) {
+  struct Span {
+    const char* data;
+    std::size_t size;
+  };
+  const Span* span = pg::guard([&] {
+    text* value = DatumGetTextPP(datum);
+    Span* made = static_cast<Span*>(palloc(sizeof(Span)));
+    made->data = VARDATA_ANY(value);
+    made->size = VARSIZE_ANY_EXHDR(value);
+    return made;
+  });
+  return std::string(span->data, span->size);
+}
+
+}  // namespace
+
+std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name) {
+  if (PG_ARGISNULL(index))
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(name) + " must not be null",
+                       std::string("Pass a value for ") + name + ".");
+  return copy_text(PG_GETARG_DATUM(index));
+}
+
+void check_user(const std::string& user_id) {
+  if (user_id.empty())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "user_id must not be empty",
+                       "A user id is 1 to 255 bytes of text: whoever pays.");
+  if (user_id.size() > kMaxUserIdBytes)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       "user_id is " + std::to_string(user_id.size()) + " bytes long: \"" + user_id.substr(0, 32) +
+                           "...\"",
+                       "A user id is 1 to 255 bytes of text: whoever pays.");
+}
+
+std::string user_argument(FunctionCallInfo fcinfo, int index) {
+  std::string user_id = text_argument(fcinfo, index, "user_id");
+  check_user(user_id);
+  return user_id;
+}
+
+Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known) {
+  if (PG_ARGISNULL(index)) return Json::object();
+  const Datum datum = PG_GETARG_DATUM(index);
+  const char* text = pg::guard([&]() -> const char* {
+    Jsonb* value = DatumGetJsonbP(datum);
+    return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
+  });
+  Json options = parse_json(text);
+  if (!options.is_object())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("options must be a JSON object, not ") + text,
+                       "Leave it out, or pass an object.");
+  for (const auto& [key, value] : options.items()) {
+    if (std::find_if(known.begin(), known.end(), [&](const char* name) { return key == name; }) != known.end())
+      continue;
+    std::string names;
+    for (const char* name : known) names += (names.empty() ? "" : ", ") + std::string(name);
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown option \"" + key + "\"",
+                       names.empty() ? "This function has no options yet." : "Options are: " + names + ".");
+  }
+  return options;
+}
+
+int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max) {
+  const int value = PG_ARGISNULL(index) ? 0 : PG_GETARG_INT32(index);
+  if (value < 1 || value > max)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string(name) + " must be from 1 to " + std::to_string(max) + ", not " +
+                           (PG_ARGISNULL(index) ? "null" : std::to_string(value)),
+                       "Leave it out for the default.");
+  return value;
+}
+
+Datum jsonb_datum(const std::string& text) {
+  return pg::guard([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str())); });
+}
+
+Datum text_datum(const std::string& text) {
+  return pg::guard([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
+}
+
+std::string calling_role() {
+  const char* name = pg::guard([]() -> const char* { return GetUserNameFromId(GetOuterUserId(), true); });
+  return name != nullptr ? name : "unknown";
+}
+
+}  // namespace billing

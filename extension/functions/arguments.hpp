@@ -1,0 +1,28 @@
+// Arguments of SQL entry points: null, empty and over-long ones become errors that name them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/json.hpp"
+#include "pg/boundary.hpp"
+
+namespace billing {
+
+// A text argument that must not be null.
+std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name);
+// 1 to 255 bytes.
+std::string user_argument(FunctionCallInfo fcinfo, int index);
+void check_user(const std::string& user_id);
+// An options argument: a JSON object whose keys must all be among `known`.
+Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known);
+// A row limit: 1 to `max`.
+int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max);
+
+Datum jsonb_datum(const std::string& text);
+Datum text_datum(const std::string& text);
+
+// The role that called, also from within a SECURITY DEFINER function.
+std::string calling_role();
+
+}  // namespace billing

@@ -1,0 +1,341 @@
+#include "functions/batch.hpp"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "core/activity.hpp"
+#include "core/fields.hpp"
+#include "core/scope.hpp"
+#include "functions/audit.hpp"
+#include "functions/cache.hpp"
+#include "functions/inbox.hpp"
+#include "functions/links.hpp"
+#include "functions/mirror.hpp"
+#include "functions/subscriptions.hpp"
+#include "pg/spi.hpp"
+#include "pg/subtransaction.hpp"
+
+namespace billing {
+
+namespace {
+
+constexpr const char* kWaitingForCustomer = "customer:";
+constexpr const char* kWaitingForUser = "user:";
+constexpr const char* kWaitingForLink = "link:";
+
+// Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
+// mutex of everything that belongs to the customer.
+bool concerns_user(const Event& event) {
+  return !event.customer_id.empty() && (needs_user(event) || link_evidence(event) || event.object_type == "customer" ||
+                                        event.object_type == "charge" || event.object_type == "invoice_payment");
+}
+
+class Batch {
+ public:
+  Batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options)
+      : works_(works),
+        settings_(settings),
+        options_(options),
+        now_(pg::from_timestamptz(GetCurrentStatementStartTimestamp())) {}
+
+  void run() {
+    judge_admission();
+    drop_duplicates();
+    lock_links();
+    bind_customers();
+    wake_waiting();
+    mirror::fold(open());
+    park_unlinked();
+    lock_users();
+    follow_mirror();
+    write_audit();
+    cache::store(users_, settings_, now_);
+    write_inbox();
+  }
+
+ private:
+  std::vector<Work*> open() const {
+    std::vector<Work*> left;
+    for (Work* work : works_)
+      if (!work->settled) left.push_back(work);
+    return left;
+  }
+
+  // Events of the other mode and of other people's products have no effect.
+  void judge_admission() {
+    for (Work* work : open()) {
+      const Event& event = *work->event;
+      if (event.livemode != settings_.live) {
+        work->settle(Outcome::ignored, std::string("an event of ") + (event.livemode ? "live" : "test") +
+                                           " mode, while billing.mode is " + (settings_.live ? "live" : "test"));
+      } else if (event.thin) {
+        work->settle(Outcome::ignored, "a thin event names its object without carrying it");
+      } else if (!in_scope(settings_.scope, event)) {
+        work->settle(Outcome::ignored, "outside billing.scope");
+        work->keep_payload = false;
+      }
+    }
+  }
+
+  // Before any lock is taken: whatever is stored already needs none.
+  void drop_duplicates() {
+    std::vector<Work*> arrivals;
+    for (Work* work : works_)
+      if (!work->stored) arrivals.push_back(work);
+    if (arrivals.empty()) return;
+    const std::set<std::string> known = inbox::find_duplicates(arrivals);
+    std::set<std::string> seen;
+    for (Work* work : arrivals) {
+      if (known.count(work->id) > 0 || !seen.insert(work->id).second) {
+        work->settle(Outcome::duplicate);
+        if (known.count(work->id) == 0) twice_.push_back(work);
+      }
+    }
+  }
+
+  void lock_links() {
+    std::set<std::string> customers, wanted;
+    for (const Work* work : open()) {
+      if (!concerns_user(*work->event)) continue;
+      customers.insert(work->event->customer_id);
+      if (needs_user(*work->event) || link_evidence(*work->event)) wanted.insert(work->event->customer_id);
+    }
+    for (const auto& [customer, evidence] : options_.links) {
+      customers.insert(customer);
+      wanted.insert(customer);
+    }
+    links_ = links::lock(customers, wanted, options_.wait_for_locks);
+    for (Work* work : open()) {
+      const std::string& customer = work->event->customer_id;
+      if (wanted.count(customer) > 0 && links_.count(customer) == 0)
+        work->defer(kWaitingForLink + customer, customer + " is being linked in another transaction");
+    }
+  }
+
+  // The strongest evidence in the batch binds a customer that nobody is linked to; what names somebody else is
+  // recorded and waits for a person.
+  void bind_customers() {
+    using Claim = std::tuple<std::string, int, Seconds, std::string, LinkEvidence>;
+    std::vector<Claim> claims;
+    for (const auto& [customer, evidence] : options_.links) claims.emplace_back(customer, -1, 0, "", evidence);
+    for (const Work* work : open()) {
+      const Event& event = *work->event;
+      if (event.customer_id.empty()) continue;
+      if (const auto evidence = link_evidence(event))
+        claims.emplace_back(event.customer_id, evidence->priority, event.created, event.id, *evidence);
+    }
+    std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
+      return std::tie(std::get<0>(a), std::get<1>(a), std::get<2>(a), std::get<3>(a)) <
+             std::tie(std::get<0>(b), std::get<1>(b), std::get<2>(b), std::get<3>(b));
+    });
+    for (const auto& [customer, priority, created, event_id, evidence] : claims) {
+      const auto found = links_.find(customer);
+      if (found == links_.end()) continue;
+      links::Link& link = found->second;
+      if (!link.user_id) {
+        link.user_id = evidence.user_id;
+        links::bind(customer, evidence, options_.actor);
+        newly_linked_.insert(customer);
+        audit::Entry entry;
+        entry.user_id = evidence.user_id;
+        entry.fact = "customer_linked:" + customer;
+        entry.action = "customer_linked";
+        entry.subject = customer;
+        entry.actor = options_.actor;
+        entry.reason = options_.reason.empty() ? evidence.source : options_.reason;
+        entry.event_id = event_id;
+        if (!event_id.empty()) entry.event_created = created;
+        audit_.push_back(std::move(entry));
+      } else if (*link.user_id != evidence.user_id && !link.conflict) {
+        link.conflict = true;
+        links::record_conflict(customer, evidence, event_id);
+      }
+    }
+  }
+
+  // Events that waited for a customer linked just now join this batch.
+  void wake_waiting() {
+    std::vector<std::string> keys;
+    for (const std::string& customer : newly_linked_) keys.push_back(kWaitingForCustomer + customer);
+    std::set<std::string> have;
+    for (const Work* work : works_) have.insert(work->id);
+    for (inbox::Stored& stored : inbox::claim_waiting(keys))
+      if (have.count(stored.work.id) == 0) woken_.push_back(std::move(stored));
+    for (inbox::Stored& stored : woken_) {
+      Work& work = stored.work;
+      work.payload = stored.payload;
+      // Without its payload the object still takes effect: the mirror outlives the payload.
+      if (stored.payload_kept)
+        read_payload(work);
+      else
+        work.settle(Outcome::processed);
+      works_.push_back(&work);
+    }
+  }
+
+  // Their objects are in the mirror by now; everything else waits.
+  void park_unlinked() {
+    for (Work* work : open()) {
+      const Event& event = *work->event;
+      if (!needs_user(event)) continue;
+      const auto link = links_.find(event.customer_id);
+      if (link != links_.end() && link->second.user_id) continue;
+      const std::string message = event.customer_id + " has no user; run SELECT link_stripe_customer('user_1','" +
+                                  event.customer_id + "')";
+      if (work->stored && now_ - work->received > instant(settings_.parked_limit)) {
+        work->settle(Outcome::failed, message + "; given up after waiting for billing.parked_limit");
+        work->given_up = true;
+      } else {
+        work->park(kWaitingForCustomer + event.customer_id, message);
+      }
+    }
+  }
+
+  const std::string* user_of(const std::string& customer) const {
+    const auto link = links_.find(customer);
+    return link != links_.end() && link->second.user_id ? &*link->second.user_id : nullptr;
+  }
+
+  void lock_users() {
+    std::set<std::string> wanted;
+    for (const Work* work : open())
+      if (const std::string* user = concerns_user(*work->event) ? user_of(work->event->customer_id) : nullptr)
+        wanted.insert(*user);
+    for (const std::string& customer : newly_linked_) wanted.insert(*user_of(customer));
+    users_ = links::lock_users(wanted, options_.wait_for_locks);
+    for (Work* work : open()) {
+      if (!concerns_user(*work->event)) continue;
+      const std::string* user = user_of(work->event->customer_id);
+      if (user != nullptr && users_.count(*user) == 0)
+        work->defer(kWaitingForUser + *user, *user + " is locked by another transaction");
+    }
+  }
+
+  void follow_mirror() {
+    mirror::Touched touched;
+    const auto whole = [&](const std::string& customer) {
+      touched.customers.insert(customer);
+      touched.whole_customers.insert(customer);
+    };
+    for (const std::string& customer : newly_linked_)
+      if (users_.count(*user_of(customer)) > 0) whole(customer);
+    for (const Work* work : open()) {
+      const Event& event = *work->event;
+      if (!concerns_user(event) || user_of(event.customer_id) == nullptr) continue;
+      const std::string subscription = subscription_of(event);
+      if (!subscription.empty()) {
+        touched.customers.insert(event.customer_id);
+        touched.subscriptions.insert(subscription);
+      } else if (is_deletion(event.type) || event.object_type == "charge" || event.object_type == "invoice_payment") {
+        whole(event.customer_id);
+      }
+    }
+    std::vector<subscriptions::Owned> rows;
+    for (Subscription& subscription : mirror::subscriptions(touched)) {
+      const std::string* user = user_of(subscription.customer_id);
+      if (user != nullptr && users_.count(*user) > 0) rows.push_back({*user, std::move(subscription)});
+    }
+    subscriptions::store(rows);
+  }
+
+  void write_audit() {
+    for (const Work* work : open()) {
+      const Event& event = *work->event;
+      const std::string* user = event.customer_id.empty() ? nullptr : user_of(event.customer_id);
+      if (user == nullptr) continue;
+      if (const auto activity = activity_of(event)) audit_.push_back(audit::told_by(*user, *activity, event));
+    }
+    audit::write(std::move(audit_));
+  }
+
+  void write_inbox() {
+    std::vector<Work*> arrivals, stored;
+    for (Work* work : works_) {
+      if (work->stored)
+        stored.push_back(work);
+      else if (work->outcome != Outcome::duplicate)
+        arrivals.push_back(work);
+    }
+    inbox::insert(arrivals, settings_);
+    inbox::update(stored, settings_);
+    if (!twice_.empty()) inbox::find_duplicates(twice_);
+  }
+
+  // The subscription whose row an event's object feeds.
+  static std::string subscription_of(const Event& event);
+
+  std::vector<Work*> works_;
+  const Settings& settings_;
+  const BatchOptions& options_;
+  Instant now_;
+  std::vector<Work*> twice_;  // the same new id a second time within this batch
+  std::vector<inbox::Stored> woken_;
+  std::map<std::string, links::Link> links_;
+  std::set<std::string> newly_linked_;
+  std::set<std::string> users_;
+  std::vector<audit::Entry> audit_;
+};
+
+std::string Batch::subscription_of(const Event& event) {
+  if (event.object_type == "subscription") return event.object_id;
+  if (event.object_type == "invoice" || event.object_type == "subscription_schedule")
+    return fields::parent_id(event.object_type, event.object);
+  return "";
+}
+
+void apply_alone(Work* work, const Settings& settings, const BatchOptions& options) {
+  const auto failure = pg::attempt([&] { Batch({work}, settings, options).run(); });
+  if (!failure) return;
+  if (failure->is_systems()) failure->rethrow();
+  work->reset();
+  if (failure->code == ERRCODE_LOCK_NOT_AVAILABLE)
+    work->defer("lock:" + work->id, "waited too long for another transaction's lock");
+  else
+    work->settle(Outcome::failed, failure->message);
+  if (work->stored)
+    inbox::update({work}, settings);
+  else
+    inbox::insert({work}, settings);
+}
+
+}  // namespace
+
+void read_payload(Work& work) {
+  try {
+    work.event = parse_event(work.payload);
+    if (work.id.empty()) work.id = work.event->id;
+  } catch (const EventError& error) {
+    if (work.id.empty()) work.id = derived_event_id(work.payload);
+    work.unreadable = error.what();
+  }
+  work.reset();
+}
+
+void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options) {
+  const auto failure = pg::attempt([&] { Batch(works, settings, options).run(); });
+  if (!failure) return;
+  if (failure->is_systems() || works.empty()) failure->rethrow();
+  for (Work* work : works) {
+    work->reset();
+    apply_alone(work, settings, options);
+  }
+}
+
+void require_safe_transaction() {
+  if (RecoveryInProgress())
+    throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION, "events cannot be applied on a standby",
+                       "Connect to the primary: target_session_attrs=read-write finds it.");
+  if (XactReadOnly)
+    throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION, "events cannot be applied in a read-only transaction",
+                       "SET TRANSACTION READ WRITE, or see default_transaction_read_only.");
+  if (IsolationUsesXactSnapshot())
+    throw pg::SqlError(ERRCODE_ACTIVE_SQL_TRANSACTION,
+                       "events cannot be applied at isolation level REPEATABLE READ or SERIALIZABLE",
+                       "Use READ COMMITTED: what another event has just written must be seen.");
+  if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+    throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "synchronous_commit is off",
+                       "An acknowledged event must survive a crash: SET synchronous_commit = on.");
+}
+
+}  // namespace billing

@@ -1,0 +1,34 @@
+// A batch of events, from parsed to committed: the one place where events take effect.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/customer_link.hpp"
+#include "functions/work.hpp"
+#include "settings.hpp"
+
+namespace billing {
+
+struct BatchOptions {
+  // Wait for rows that other transactions hold (a person's own call), instead of deferring the event.
+  bool wait_for_locks = false;
+  // Links to make in this batch, by customer: a person's decision.
+  std::map<std::string, LinkEvidence> links;
+  std::string actor = "stripe";
+  std::string reason;
+};
+
+// Parses the payload into its event; one that cannot be read is settled as failed for good.
+void read_payload(Work& work);
+
+// Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its own;
+// those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
+void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options = {});
+
+// Refuses transactions in which events cannot be applied safely: read-only, REPEATABLE READ and above,
+// synchronous_commit = off.
+void require_safe_transaction();
+
+}  // namespace billing

@@ -1,0 +1,24 @@
+// subscription_cache: the derived state, stored for readers.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "core/json.hpp"
+#include "core/subscription_state.hpp"
+#include "settings.hpp"
+
+namespace billing::cache {
+
+// A state as a reader gets it, and how long it holds.
+struct Computed {
+  UserState state;
+  std::string status;
+  Json json;
+};
+Computed compute(const std::string& user_id, const Settings& settings, Instant now);
+
+// Computes and stores the states of these users, whose anchors are locked.
+void store(const std::set<std::string>& users, const Settings& settings, Instant now);
+
+}  // namespace billing::cache

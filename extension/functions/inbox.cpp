@@ -1,0 +1,227 @@
+#include "functions/inbox.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "functions/arguments.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::inbox {
+
+namespace {
+
+constexpr Seconds kFirstRetry = 10;
+constexpr Seconds kLastRetry = 3600;
+
+// 10 s, 20 s, 40 s ... one hour, plus up to a quarter of it, so that many failures do not come back at once.
+Seconds backoff(const std::string& id, std::int64_t tries) {
+  const Seconds base = std::min(kLastRetry, kFirstRetry << std::min<std::int64_t>(tries, 10));
+  return base + static_cast<Seconds>(std::hash<std::string>{}(id + std::to_string(tries)) % (base / 4 + 1));
+}
+
+// The changing columns of stripe_events, row by row.
+struct Verdicts {
+  pg::Texts id, outcome, error, waiting_for;
+  pg::Flags processed;
+  pg::Numbers tries, retry_in;
+
+  void add(const Work& work, const Settings& settings) {
+    const bool done = work.outcome == Outcome::processed || work.outcome == Outcome::ignored;
+    std::int64_t count = work.tries;
+    std::optional<std::int64_t> wait;
+    if (work.outcome == Outcome::failed) {
+      count = work.given_up ? std::max(settings.retry_limit, work.tries) : work.tries + 1;
+      if (count < settings.retry_limit) wait = backoff(work.id, work.tries);
+    } else if (work.outcome == Outcome::parked) {
+      count = std::max<std::int64_t>(work.tries, 1);
+      wait = work.retry_in > 0 ? work.retry_in : settings.parked_limit;
+    }
+    id.push_back(work.id);
+    outcome.push_back(name_of(work.outcome));
+    error.push_back(work.error.empty() ? std::nullopt : std::optional(work.error));
+    waiting_for.push_back(work.waiting_for.empty() ? std::nullopt : std::optional(work.waiting_for));
+    processed.push_back(done ? 1 : 0);
+    tries.push_back(count);
+    retry_in.push_back(wait);
+  }
+};
+
+std::optional<std::string> unless_empty(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+pg::Statement count_duplicates(
+    "WITH twice AS (SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)"
+    " ORDER BY e.stripe_event_id FOR NO KEY UPDATE SKIP LOCKED)"
+    " UPDATE @stripe_events e SET duplicates = e.duplicates + a.n::integer"
+    " FROM twice t JOIN unnest($1, $2) a(id, n) ON a.id = t.stripe_event_id"
+    " WHERE e.stripe_event_id = t.stripe_event_id");
+
+void count(const std::map<std::string, std::int64_t>& arrivals) {
+  pg::Texts ids;
+  pg::Numbers numbers;
+  for (const auto& [id, n] : arrivals) {
+    ids.push_back(id);
+    numbers.push_back(n);
+  }
+  if (!ids.empty()) count_duplicates.run(ids, numbers);
+}
+
+pg::Statement find_known("SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)");
+
+pg::Statement insert_events(
+    "INSERT INTO @stripe_events (stripe_event_id, event_type, object_id, object_type, stripe_customer_id,"
+    "  stripe_account, livemode, api_version, stripe_created, endpoint, processed, processed_at, outcome, error,"
+    "  retry_count, next_retry_at, waiting_for)"
+    " SELECT r.id, r.type, r.object_id, r.object_type, r.customer, r.account, r.livemode, r.version,"
+    "  coalesce(r.created, date_trunc('second', now())), r.endpoint, r.processed,"
+    "  CASE WHEN r.processed THEN now() END, r.outcome, r.error, r.tries,"
+    "  clock_timestamp() + make_interval(secs => r.wait), r.waiting_for"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+    "  r(id, type, object_id, object_type, customer, account, livemode, version, created, endpoint, processed,"
+    "    outcome, error, tries, wait, waiting_for)"
+    " ON CONFLICT (stripe_event_id) DO NOTHING"
+    " RETURNING stripe_event_id");
+
+pg::Statement insert_payloads(
+    "INSERT INTO @stripe_event_payloads (stripe_event_id, stripe_created, payload)"
+    " SELECT r.id, coalesce(r.created, date_trunc('second', now())), r.payload"
+    " FROM unnest($1, $2, $3) r(id, created, payload)"
+    " ON CONFLICT DO NOTHING");
+
+pg::Statement update_events(
+    "UPDATE @stripe_events e"
+    " SET processed = r.processed, processed_at = CASE WHEN r.processed THEN now() END, outcome = r.outcome,"
+    "  error = r.error, retry_count = r.tries, next_retry_at = clock_timestamp() + make_interval(secs => r.wait),"
+    "  waiting_for = r.waiting_for"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7) r(id, processed, outcome, error, tries, wait, waiting_for)"
+    " WHERE e.stripe_event_id = r.id");
+
+#define STORED_COLUMNS \
+  " e.stripe_event_id, p.payload, e.endpoint, e.retry_count, e.created_at" \
+  " FROM @stripe_events e LEFT JOIN @stripe_event_payloads p" \
+  "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
+
+pg::Statement claim_due_rows(
+    "SELECT" STORED_COLUMNS
+    " WHERE NOT e.processed AND e.retry_count < $1"
+    "  AND (e.retry_count = 0 OR e.next_retry_at IS NULL OR e.next_retry_at <= now())"
+    " ORDER BY e.stripe_created, e.stripe_event_id LIMIT $2 FOR UPDATE OF e SKIP LOCKED");
+
+pg::Statement claim_waiting_rows(
+    "SELECT" STORED_COLUMNS
+    " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
+    " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED");
+
+pg::Statement make_due(
+    "UPDATE @stripe_events SET next_retry_at = now()"
+    " WHERE stripe_event_id IN (SELECT e.stripe_event_id FROM @stripe_events e"
+    "  WHERE NOT e.processed AND e.waiting_for = ANY ($1) AND NOT e.stripe_event_id = ANY ($2)"
+    "  FOR UPDATE SKIP LOCKED)");
+
+pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = $1 FOR UPDATE OF e");
+
+#undef STORED_COLUMNS
+
+std::vector<Stored> stored(const pg::Rows& rows) {
+  std::vector<Stored> claimed(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Stored& one = claimed[i];
+    one.work.stored = true;
+    one.work.id = rows.text(i, 0);
+    one.payload_kept = !rows.null(i, 1);
+    one.payload = rows.text(i, 1);
+    one.work.endpoint = rows.text(i, 2);
+    one.work.tries = rows.number(i, 3);
+    one.work.received = rows.number(i, 4);
+  }
+  return claimed;
+}
+
+}  // namespace
+
+std::set<std::string> find_duplicates(const std::vector<Work*>& works) {
+  pg::Texts ids;
+  std::map<std::string, std::int64_t> arrivals;
+  for (const Work* work : works) {
+    ids.push_back(work->id);
+    ++arrivals[work->id];
+  }
+  const pg::Rows rows = find_known.run(ids);
+  std::set<std::string> known;
+  for (std::size_t i = 0; i < rows.size(); ++i) known.insert(rows.text(i, 0));
+  std::map<std::string, std::int64_t> counted;
+  for (const std::string& id : known) counted[id] = arrivals[id];
+  count(counted);
+  return known;
+}
+
+void insert(const std::vector<Work*>& works, const Settings& settings) {
+  if (works.empty()) return;
+  Verdicts verdicts;
+  pg::Texts type, object_id, object_type, customer, account, version, endpoint;
+  pg::Flags livemode;
+  pg::Times created;
+  for (const Work* work : works) {
+    verdicts.add(*work, settings);
+    const Event* event = work->event ? &*work->event : nullptr;
+    type.push_back(event != nullptr ? event->type : "unidentified");
+    object_id.push_back(event != nullptr ? unless_empty(event->object_id) : std::nullopt);
+    object_type.push_back(event != nullptr ? unless_empty(event->object_type) : std::nullopt);
+    customer.push_back(event != nullptr ? unless_empty(event->customer_id) : std::nullopt);
+    account.push_back(event != nullptr ? event->account : "");
+    version.push_back(event != nullptr ? unless_empty(event->api_version) : std::nullopt);
+    endpoint.push_back(unless_empty(work->endpoint));
+    livemode.push_back((event != nullptr ? event->livemode : settings.live) ? 1 : 0);
+    created.add(event != nullptr ? std::optional(event->created) : std::nullopt);
+  }
+  const pg::Rows rows = insert_events.run(verdicts.id, type, object_id, object_type, customer, account, livemode,
+                                          version, created, endpoint, verdicts.processed, verdicts.outcome,
+                                          verdicts.error, verdicts.tries, verdicts.retry_in, verdicts.waiting_for);
+  std::set<std::string> ours;
+  for (std::size_t i = 0; i < rows.size(); ++i) ours.insert(rows.text(i, 0));
+
+  pg::Texts ids, payloads;
+  pg::Times times;
+  std::map<std::string, std::int64_t> lost;
+  for (Work* work : works) {
+    if (ours.count(work->id) == 0) {
+      work->settle(Outcome::duplicate);
+      ++lost[work->id];
+    } else if (work->keep_payload) {
+      ids.push_back(work->id);
+      payloads.push_back(std::string(work->payload));
+      times.add(work->event ? std::optional(work->event->created) : std::nullopt);
+    }
+  }
+  if (!ids.empty()) insert_payloads.run(ids, times, payloads);
+  count(lost);
+}
+
+void update(const std::vector<Work*>& works, const Settings& settings) {
+  if (works.empty()) return;
+  Verdicts verdicts;
+  for (const Work* work : works) verdicts.add(*work, settings);
+  update_events.run(verdicts.id, verdicts.processed, verdicts.outcome, verdicts.error, verdicts.tries,
+                    verdicts.retry_in, verdicts.waiting_for);
+}
+
+std::vector<Stored> claim_due(const Settings& settings, int max_rows) {
+  return stored(claim_due_rows.run(settings.retry_limit, max_rows));
+}
+
+std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
+  if (what.empty()) return {};
+  const pg::Texts keys(what.begin(), what.end());
+  std::vector<Stored> claimed = stored(claim_waiting_rows.run(keys));
+  if (claimed.size() == 1000) {
+    pg::Texts ids;
+    for (const Stored& one : claimed) ids.push_back(one.work.id);
+    make_due.run(keys, ids);
+  }
+  return claimed;
+}
+
+std::vector<Stored> claim_one(const std::string& stripe_event_id) { return stored(claim_one_row.run(stripe_event_id)); }
+
+}  // namespace billing::inbox

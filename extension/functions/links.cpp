@@ -1,0 +1,96 @@
+#include "functions/links.hpp"
+
+#include "pg/spi.hpp"
+
+namespace billing::links {
+
+namespace {
+
+// The two waiting forms, as separate kept plans.
+pg::Statement lock_links_skip(
+    "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL FROM @stripe_customer_links l"
+    " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE SKIP LOCKED");
+pg::Statement lock_links_wait(
+    "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL FROM @stripe_customer_links l"
+    " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
+pg::Statement insert_links(
+    "INSERT INTO @stripe_customer_links (stripe_customer_id)"
+    " SELECT c.id FROM unnest($1) c(id) ORDER BY c.id COLLATE \"C\" ON CONFLICT DO NOTHING"
+    " RETURNING stripe_customer_id");
+pg::Statement bind_link(
+    "UPDATE @stripe_customer_links SET user_id = $2, source = $3, linked_at = now(), linked_by = $4"
+    " WHERE stripe_customer_id = $1");
+pg::Statement record(
+    "UPDATE @stripe_customer_links SET conflict_user_id = $2, conflict_source = $3, conflict_event_id = $4"
+    " WHERE stripe_customer_id = $1");
+pg::Statement lock_users_skip(
+    "SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1) ORDER BY u.user_id"
+    " FOR NO KEY UPDATE SKIP LOCKED");
+pg::Statement lock_users_wait(
+    "SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1) ORDER BY u.user_id FOR NO KEY UPDATE");
+pg::Statement insert_users(
+    "INSERT INTO @billing_users (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
+    " ON CONFLICT DO NOTHING RETURNING user_id");
+
+pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+std::set<std::string> without(const std::set<std::string>& all, const std::set<std::string>& some) {
+  std::set<std::string> rest;
+  for (const std::string& one : all)
+    if (some.count(one) == 0) rest.insert(one);
+  return rest;
+}
+
+}  // namespace
+
+std::map<std::string, Link> lock(const std::set<std::string>& customers, const std::set<std::string>& wanted,
+                                 bool wait) {
+  std::map<std::string, Link> locked;
+  if (customers.empty()) return locked;
+  pg::Statement& statement = wait ? lock_links_wait : lock_links_skip;
+  const auto take = [&](const std::set<std::string>& some) {
+    if (some.empty()) return;
+    const pg::Rows rows = statement.run(texts(some));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      locked[rows.text(i, 0)] = Link{rows.maybe_text(i, 1), rows.flag(i, 2)};
+  };
+  take(customers);
+  std::set<std::string> missing;
+  for (const std::string& customer : wanted)
+    if (locked.count(customer) == 0) missing.insert(customer);
+  if (missing.empty()) return locked;
+  const pg::Rows inserted = insert_links.run(texts(missing));
+  for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
+  // Whoever inserted the rest has committed by now, or holds its lock.
+  std::set<std::string> have;
+  for (const auto& [customer, link] : locked) have.insert(customer);
+  take(without(missing, have));
+  return locked;
+}
+
+void bind(const std::string& customer, const LinkEvidence& evidence, const std::string& actor) {
+  bind_link.run(customer, evidence.user_id, evidence.source, actor);
+}
+
+void record_conflict(const std::string& customer, const LinkEvidence& evidence, const std::string& event_id) {
+  record.run(customer, evidence.user_id, evidence.source, event_id);
+}
+
+std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) {
+  std::set<std::string> locked;
+  pg::Statement& statement = wait ? lock_users_wait : lock_users_skip;
+  const auto take = [&](const std::set<std::string>& some) {
+    if (some.empty()) return;
+    const pg::Rows rows = statement.run(texts(some));
+    for (std::size_t i = 0; i < rows.size(); ++i) locked.insert(rows.text(i, 0));
+  };
+  take(users);
+  const std::set<std::string> missing = without(users, locked);
+  if (missing.empty()) return locked;
+  const pg::Rows inserted = insert_users.run(texts(missing));
+  for (std::size_t i = 0; i < inserted.size(); ++i) locked.insert(inserted.text(i, 0));
+  take(without(missing, locked));
+  return locked;
+}
+
+}  // namespace billing::links

@@ -1,0 +1,33 @@
+// stripe_customer_links and billing_users: the rows that everybody who writes locks first, in this order.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/customer_link.hpp"
+
+namespace billing::links {
+
+struct Link {
+  std::optional<std::string> user_id;
+  bool conflict = false;  // another user is recorded already
+};
+
+// Locks the links of these customers in bytewise order, adding placeholders for those of `wanted` that have
+// none. With `wait` false, links that another transaction holds are left out of the result.
+std::map<std::string, Link> lock(const std::set<std::string>& customers, const std::set<std::string>& wanted,
+                                 bool wait);
+
+// Binds a locked link without user.
+void bind(const std::string& customer, const LinkEvidence& evidence, const std::string& actor);
+// Records that something names another user; the first such record stays until a person resolves it.
+void record_conflict(const std::string& customer, const LinkEvidence& evidence, const std::string& event_id);
+
+// Locks the anchors of these users in bytewise order, adding those that are missing. With `wait` false, those
+// that another transaction holds are left out of the result.
+std::set<std::string> lock_users(const std::set<std::string>& users, bool wait);
+
+}  // namespace billing::links

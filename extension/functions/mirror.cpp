@@ -1,0 +1,249 @@
+#include "functions/mirror.hpp"
+
+#include <algorithm>
+
+#include "core/fields.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::mirror {
+
+namespace {
+
+// An object's row while events are folded into it.
+struct Row {
+  bool exists = false;    // there is a row, be it a placeholder
+  bool has_rank = false;  // there is a snapshot
+  Rank rank;
+  bool ambiguous = false;
+  const Event* winner = nullptr;  // the event of this batch that won; null while the stored snapshot stands
+  bool changed = false;
+};
+using Table = std::map<Key, Row>;
+
+struct KeyArrays {
+  pg::Texts account, type, id;
+  pg::Flags livemode;
+  void add(const Key& key) {
+    account.push_back(key.account);
+    livemode.push_back(key.livemode ? 1 : 0);
+    type.push_back(key.type);
+    id.push_back(key.id);
+  }
+};
+
+#define KEYS_MATCH                                                                    \
+  " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"                       \
+  " JOIN @stripe_objects o ON o.stripe_account = k.account AND o.livemode = k.livemode" \
+  "  AND o.object_type = k.type AND o.object_id = k.id"
+
+pg::Statement lock_rows(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.finality, o.event_created, o.origin,"
+    " o.lifecycle, o.event_id, o.ambiguous" KEYS_MATCH
+    " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
+pg::Statement read_snapshot(
+    "SELECT o.object::text FROM @stripe_objects o WHERE o.stripe_account = $1 AND o.livemode = $2"
+    " AND o.object_type = $3 AND o.object_id = $4");
+#undef KEYS_MATCH
+
+#define VALUES_ROW                                                                                      \
+  " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"                  \
+  "  r(account, livemode, type, id, customer, parent, object, version, deleted, ambiguous, paid_until,"   \
+  "    finality, created, origin, lifecycle, event)"
+
+pg::Statement insert_rows(
+    "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id, stripe_customer_id, parent_id,"
+    "  object, api_version, deleted, ambiguous, paid_until, finality, event_created, origin, lifecycle, event_id)"
+    " SELECT r.account, r.livemode, r.type, r.id, r.customer, r.parent, r.object::jsonb, r.version, r.deleted,"
+    "  r.ambiguous, r.paid_until, r.finality, r.created, r.origin, r.lifecycle, r.event" VALUES_ROW
+    " ON CONFLICT (stripe_account, livemode, object_type, object_id) DO NOTHING"
+    " RETURNING stripe_account, livemode, object_type, object_id");
+pg::Statement update_rows(
+    "UPDATE @stripe_objects o SET stripe_customer_id = r.customer, parent_id = r.parent, object = r.object::jsonb,"
+    "  api_version = r.version, deleted = r.deleted, ambiguous = r.ambiguous, paid_until = r.paid_until,"
+    "  finality = r.finality, event_created = r.created, origin = r.origin, lifecycle = r.lifecycle,"
+    "  event_id = r.event, updated_at = now()" VALUES_ROW
+    " WHERE o.stripe_account = r.account AND o.livemode = r.livemode AND o.object_type = r.type"
+    "  AND o.object_id = r.id");
+#undef VALUES_ROW
+
+pg::Statement mark_ambiguous(
+    "UPDATE @stripe_objects o SET ambiguous = true, updated_at = now()"
+    " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
+    " WHERE o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
+    "  AND o.object_id = k.id");
+
+Key key_from(const pg::Rows& rows, std::size_t row) {
+  return {rows.text(row, 0), rows.flag(row, 1), rows.text(row, 2), rows.text(row, 3)};
+}
+
+Table lock_existing(const std::set<Key>& keys) {
+  KeyArrays arrays;
+  for (const Key& key : keys) arrays.add(key);
+  Table table;
+  const pg::Rows rows = lock_rows.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Row row;
+    row.exists = true;
+    row.has_rank = !rows.null(i, 4);
+    if (row.has_rank)
+      row.rank = Rank{static_cast<int>(rows.number(i, 4)), *rows.maybe_seconds(i, 5),
+                      static_cast<int>(rows.number(i, 6)), static_cast<int>(rows.number(i, 7)), rows.text(i, 8)};
+    row.ambiguous = rows.flag(i, 9);
+    table[key_from(rows, i)] = row;
+  }
+  return table;
+}
+
+// Whether the winner so far says something else than `event`. Only asked for snapshots of one second.
+bool differs(const Key& key, const Row& row, const Event& event) {
+  if (row.winner != nullptr) return row.winner->object != event.object;
+  const pg::Rows rows = read_snapshot.run(key.account, key.livemode, key.type, key.id);
+  return rows.empty() || rows.null(0, 0) || parse_json(rows.view(0, 0)) != parse_json(to_text(event.object));
+}
+
+void fold_one(const Key& key, Row& row, const Event& event) {
+  const Rank rank = rank_of(event);
+  if (!row.has_rank) {
+    row.has_rank = true;
+    row.rank = rank;
+    row.winner = &event;
+    row.ambiguous = false;
+    row.changed = true;
+    return;
+  }
+  if (rank.event_id == row.rank.event_id) return;
+  const bool open = undecided(rank, row.rank) && differs(key, row, event);
+  if (rank > row.rank) {
+    const bool same_second = rank.finality == row.rank.finality && rank.created == row.rank.created;
+    row.ambiguous = open || (same_second && row.ambiguous);
+    row.rank = rank;
+    row.winner = &event;
+    row.changed = true;
+  } else if (open && !row.ambiguous) {
+    row.ambiguous = true;
+    row.changed = true;
+  }
+}
+
+struct RowArrays {
+  KeyArrays keys;
+  pg::Texts customer, parent, object, version, event;
+  pg::Flags deleted, ambiguous;
+  pg::Times paid_until, created;
+  pg::Numbers finality, origin, lifecycle;
+
+  void add(const Key& key, const Row& row) {
+    const Event& e = *row.winner;
+    const auto unless_empty = [](std::string text) {
+      return text.empty() ? std::nullopt : std::optional(std::move(text));
+    };
+    keys.add(key);
+    customer.push_back(unless_empty(e.customer_id));
+    parent.push_back(unless_empty(fields::parent_id(e.object_type, e.object)));
+    object.push_back(to_text(e.object));
+    version.push_back(unless_empty(e.api_version));
+    deleted.push_back(row.rank.finality == 2 ? 1 : 0);
+    ambiguous.push_back(row.ambiguous ? 1 : 0);
+    const bool paid = e.object_type == "invoice" && fields::invoice_is_paid(e.object);
+    paid_until.add(paid ? fields::invoice_paid_until(e.object) : std::nullopt);
+    finality.push_back(row.rank.finality);
+    created.add(row.rank.created);
+    origin.push_back(row.rank.origin);
+    lifecycle.push_back(row.rank.lifecycle);
+    event.push_back(row.rank.event_id);
+  }
+  pg::Rows run(pg::Statement& statement) const {
+    return statement.run(keys.account, keys.livemode, keys.type, keys.id, customer, parent, object, version, deleted,
+                         ambiguous, paid_until, finality, created, origin, lifecycle, event);
+  }
+};
+
+void write(const Table& table, std::set<Key>& written) {
+  RowArrays inserts, updates;
+  KeyArrays marks;
+  for (const auto& [key, row] : table) {
+    if (!row.changed)
+      written.insert(key);
+    else if (!row.exists)
+      inserts.add(key, row);
+    else if (row.winner != nullptr)
+      updates.add(key, row), written.insert(key);
+    else
+      marks.add(key), written.insert(key);
+  }
+  if (!updates.keys.id.empty()) updates.run(update_rows);
+  if (!marks.id.empty()) mark_ambiguous.run(marks.account, marks.livemode, marks.type, marks.id);
+  if (inserts.keys.id.empty()) return;
+  const pg::Rows rows = inserts.run(insert_rows);
+  for (std::size_t i = 0; i < rows.size(); ++i) written.insert(key_from(rows, i));
+}
+
+// What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
+// invoice directly (before basil) or through the payment intent of an invoice payment.
+pg::Statement read_subscriptions(
+    "SELECT s.object::text, s.stripe_account, s.livemode, s.ambiguous, s.event_created,"
+    "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
+    "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
+    "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
+    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
+    "    AND h.object_id = s.object ->> 'schedule'),"
+    "  (SELECT max(i.paid_until) FROM @stripe_objects i"
+    "    WHERE i.parent_id = s.object_id AND i.object_type = 'invoice' AND i.paid_until IS NOT NULL"
+    "      AND NOT EXISTS (SELECT FROM @stripe_objects p WHERE p.object_type = 'charge'"
+    "        AND p.object -> 'refunded' = 'true'"
+    "        AND (p.parent_id = i.object_id OR p.parent_id = i.object ->> 'payment_intent'"
+    "          OR p.object_id = i.object ->> 'charge' OR p.parent_id IN"
+    "            (SELECT q.object -> 'payment' ->> 'payment_intent' FROM @stripe_objects q"
+    "              WHERE q.parent_id = i.object_id AND q.object_type = 'invoice_payment'))"
+    "        AND p.stripe_customer_id = i.stripe_customer_id))"
+    " FROM @stripe_objects s"
+    " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
+    "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
+    " ORDER BY s.stripe_customer_id, s.object_id");
+
+}  // namespace
+
+Key key_of(const Event& event) { return {event.account, event.livemode, event.object_type, event.object_id}; }
+
+void fold(const std::vector<Work*>& works) {
+  std::map<Key, std::vector<const Event*>> incoming;
+  for (const Work* work : works)
+    if (work->event && !work->event->thin && !work->event->object_id.empty() && !work->event->object_type.empty())
+      incoming[key_of(*work->event)].push_back(&*work->event);
+
+  // A row that another transaction inserts between our look and our insert is looked at again; it exists by then.
+  while (!incoming.empty()) {
+    std::set<Key> keys;
+    for (const auto& [key, events] : incoming) keys.insert(key);
+    Table table = lock_existing(keys);
+    for (const auto& [key, events] : incoming) {
+      Row& row = table[key];
+      for (const Event* event : events) fold_one(key, row, *event);
+    }
+    std::set<Key> written;
+    write(table, written);
+    for (const Key& key : written) incoming.erase(key);
+  }
+}
+
+std::vector<Subscription> subscriptions(const Touched& touched) {
+  if (touched.customers.empty()) return {};
+  const auto texts = [](const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); };
+  const pg::Rows rows =
+      read_subscriptions.run(texts(touched.customers), texts(touched.subscriptions), texts(touched.whole_customers));
+  std::vector<Subscription> found;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Subscription one = read_subscription(parse_json(rows.view(i, 0)));
+    one.account = rows.text(i, 1);
+    one.livemode = rows.flag(i, 2);
+    one.ambiguous = rows.flag(i, 3);
+    one.event_created = rows.maybe_seconds(i, 4).value_or(0);
+    one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
+    if (!rows.null(i, 6)) one.scheduled_change = next_phase(parse_json(rows.view(i, 6)));
+    one.paid_through = rows.maybe_seconds(i, 7);
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+}  // namespace billing::mirror

@@ -1,0 +1,115 @@
+// get_user_subscription_state, has_active_subscription, require_subscription: readers, which never write.
+#include "functions/arguments.hpp"
+#include "functions/cache.hpp"
+#include "functions/cached_row.hpp"
+#include "pg/shared_memory.hpp"
+#include "pg/spi.hpp"
+
+using namespace billing;
+
+namespace {
+
+struct Question {
+  std::string user_id;
+  Oid schema;
+  TimestampTz at;
+  bool bypass;  // judged at another instant than now: the cache does not answer that
+};
+
+Question question(FunctionCallInfo fcinfo, bool with_instant) {
+  Question q;
+  q.user_id = user_argument(fcinfo, 0);
+  q.schema = pg::function_schema(fcinfo);
+  q.bypass = with_instant && !PG_ARGISNULL(1);
+  q.at = q.bypass ? PG_GETARG_TIMESTAMPTZ(1) : GetCurrentStatementStartTimestamp();
+  if (q.bypass && TIMESTAMP_NOT_FINITE(q.at))
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "as_of must be a finite time",
+                       "Leave it out for the state now.");
+  return q;
+}
+
+// The probe, and through SPI where the probe finds nothing or may not look: on a distributed table the local one
+// is an empty shell.
+CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
+  const char* user_id = q.user_id.data();
+  const std::size_t length = q.user_id.size();
+  const std::int64_t generation = rules.generation;
+  // Filled in place: what guard() returns must be a scalar.
+  CachedRow row;
+  pg::guard([&] { row = find_cached_row(q.schema, user_id, length, q.at, generation, want_state); });
+  return row;
+}
+
+pg::Statement read_cached(
+    "SELECT c.state::text, c.has_access FROM @subscription_cache c WHERE c.user_id = $1 AND c.valid_from <= $2"
+    " AND $2 < c.valid_until AND $2 < c.expires_at AND c.generation = $3");
+
+struct Answer {
+  bool has_access = false;
+  Jsonb* stored = nullptr;  // the row's own jsonb
+  std::string json;         // or the text of one just computed or read through SPI
+  std::string reason;
+  std::string next_step;
+};
+
+Answer compute(const Question& q, const Settings& rules) {
+  Answer answer;
+  pg::Session session(q.schema, pg::Session::Access::read_only);
+  const Instant now = pg::from_timestamptz(q.at);
+  if (!q.bypass) {
+    const pg::Rows rows = read_cached.run(q.user_id, pg::Time{now}, rules.generation);
+    if (!rows.empty()) {
+      answer.json = rows.text(0, 0);
+      answer.has_access = rows.flag(0, 1);
+      pg::count_cache_hit();
+      return answer;
+    }
+    pg::count_cache_miss();
+    pg::note_user(q.user_id.data(), q.user_id.size());
+  }
+  const cache::Computed made = cache::compute(q.user_id, rules, now);
+  answer.has_access = made.state.effective.has_access;
+  answer.reason = made.state.effective.reason;
+  answer.next_step = made.state.effective.next_step;
+  answer.json = to_text(made.json);
+  return answer;
+}
+
+Answer answer(const Question& q, bool want_state) {
+  const Settings& rules = settings(q.schema);
+  if (!q.bypass) {
+    const CachedRow row = look_up(q, rules, want_state);
+    if (row.result == CachedRow::Result::hit) {
+      pg::count_cache_hit();
+      Answer hit;
+      hit.has_access = row.has_access;
+      hit.stored = row.state;
+      return hit;
+    }
+  }
+  return compute(q, rules);
+}
+
+}  // namespace
+
+PG_BILLING_FUNCTION(get_user_subscription_state) {
+  const Answer found = answer(question(fcinfo, true), true);
+  if (found.stored != nullptr) return JsonbPGetDatum(found.stored);
+  return jsonb_datum(found.json);
+}
+
+PG_BILLING_FUNCTION(has_active_subscription) { return BoolGetDatum(answer(question(fcinfo, false), false).has_access); }
+
+PG_BILLING_FUNCTION(require_subscription) {
+  const Question q = question(fcinfo, false);
+  if (answer(q, false).has_access) PG_RETURN_VOID();
+  // The refusal says why, so it is worth a computation.
+  Question again = q;
+  again.bypass = true;
+  const Answer refused = compute(again, settings(q.schema));
+  Json detail = {{"user_id", q.user_id}, {"reason", refused.reason}, {"next_step", refused.next_step}};
+  throw pg::SqlError(MAKE_SQLSTATE('P', 'T', '4', '0', '2'),
+                     "subscription required: " + q.user_id + " has no access (" + refused.reason + ")",
+                     "Next step: " + (refused.next_step.empty() ? "explain_user" : refused.next_step) + ".",
+                     to_text(detail));
+}

@@ -1,0 +1,23 @@
+// user_subscriptions: the domain rows that follow the mirror.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/subscription.hpp"
+
+namespace billing::subscriptions {
+
+struct Owned {
+  std::string user_id;
+  Subscription subscription;
+};
+// Writes the rows as they are now; equal rows are left untouched. The users' anchors are locked.
+void store(const std::vector<Owned>& rows);
+
+// Every subscription of each of these users; users without any are absent.
+std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users);
+
+}  // namespace billing::subscriptions

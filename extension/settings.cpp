@@ -1,0 +1,206 @@
+#include "settings.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "pg/boundary.hpp"
+#include "pg/spi.hpp"
+
+namespace billing {
+
+namespace {
+
+[[noreturn]] void reject(const std::string& name, const std::string& value, const std::string& hint) {
+  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "invalid value for setting \"" + name + "\": \"" + value + "\"",
+                     hint);
+}
+
+// PostgreSQL's own interval syntax; months and years, whose length varies, are refused.
+Seconds duration(const std::string& name, const std::string& value) {
+  Interval* interval = nullptr;
+  try {
+    interval = pg::guard([&] {
+      return DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(value.c_str()),
+                                                   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    });
+  } catch (const pg::Error&) {
+    reject(name, value, "Use an interval such as '7 days' or '300 seconds'.");
+  }
+  if (interval->month != 0) reject(name, value, "Months vary in length: give it in days.");
+  const std::int64_t seconds = interval->day * INT64CONST(86400) + interval->time / 1'000'000;
+  if (interval->day < 0 || interval->time < 0 || interval->day > 36500)
+    reject(name, value, "Use an interval between 0 and 36500 days.");
+  return seconds;
+}
+
+bool choice(const std::string& name, const std::string& value, const char* no, const char* yes) {
+  if (value == yes) return true;
+  if (value == no) return false;
+  reject(name, value, std::string("Use '") + no + "' or '" + yes + "'.");
+}
+
+struct Setting {
+  SettingInfo info;
+  void (*apply)(Settings& settings, const std::string& name, const std::string& value);
+};
+
+const Setting kSettings[] = {
+    {{"accept_payments", "on", "whether new purchases are offered: off makes can_purchase false for everybody"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.access.accept_payments = choice(n, v, "off", "on");
+     }},
+    {{"cache_ttl", "300 seconds", "how long a cached state may be served before it is recomputed"},
+     [](Settings& s, const std::string& n, const std::string& v) { s.cache_ttl = duration(n, v); }},
+    {{"canceled_access", "ended_at",
+      "when a canceled subscription loses access: 'ended_at', or 'paid_through' the period that was paid"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.access.canceled_until_paid_through = choice(n, v, "ended_at", "paid_through");
+     }},
+    {{"mode", "test", "events of the other mode ('test' or 'live') are stored, but have no effect"},
+     [](Settings& s, const std::string& n, const std::string& v) { s.live = choice(n, v, "test", "live"); }},
+    {{"parked_limit", "90 days", "how long an event waits for what it needs before it is given up as failed"},
+     [](Settings& s, const std::string& n, const std::string& v) { s.parked_limit = duration(n, v); }},
+    {{"past_due_grace", "7 days", "how long a past_due subscription keeps access, from the start of the unpaid period"},
+     [](Settings& s, const std::string& n, const std::string& v) { s.access.past_due_grace = duration(n, v); }},
+    {{"renewal_slack", "3 days", "how long a payer keeps access past the period's end while the renewal is on its way"},
+     [](Settings& s, const std::string& n, const std::string& v) { s.access.renewal_slack = duration(n, v); }},
+    {{"retry_limit", "10", "how often an event is tried before it is given up"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       char* end = nullptr;
+       const long number = std::strtol(v.c_str(), &end, 10);
+       if (v.empty() || *end != '\0' || number < 2 || number > 1000) reject(n, v, "Use a number from 2 to 1000.");
+       s.retry_limit = number;
+     }},
+    {{"scope", "all", "which objects are ours: 'all', or {\"products\": [...], \"metadata\": {...}}"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       try {
+         s.scope = parse_scope(v);
+       } catch (const JsonError& error) {
+         reject(n, v, error.what());
+       }
+     }},
+};
+
+const Setting* find_setting(const std::string& name) {
+  for (const Setting& setting : kSettings)
+    if (name == setting.info.name) return &setting;
+  return nullptr;
+}
+
+struct StoredSetting {
+  std::string name;
+  std::string value;
+  bool null;
+  std::int64_t generation;
+};
+
+// Copies one row's columns out; plain data, called under guard().
+struct RawSetting {
+  char* name;
+  char* value;
+  std::int64_t generation;
+};
+
+// Reads the whole (tiny) table with the newest snapshot: what a copy is kept of must not be what an old snapshot
+// of the current transaction sees.
+std::vector<StoredSetting> scan(Oid relation_id) {
+  constexpr int kMax = 64;
+  RawSetting raw[kMax];
+  int count = 0;
+  pg::guard([&] {
+    Relation relation = table_open(relation_id, AccessShareLock);
+    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    TableScanDesc rows = table_beginscan(relation, snapshot, 0, nullptr);
+    TupleDesc description = RelationGetDescr(relation);
+    while (HeapTuple tuple = heap_getnext(rows, ForwardScanDirection)) {
+      bool null = false;
+      if (count == kMax) break;
+      raw[count].name = TextDatumGetCString(heap_getattr(tuple, 1, description, &null));
+      Datum value = heap_getattr(tuple, 2, description, &null);
+      raw[count].value = null ? nullptr : TextDatumGetCString(value);
+      raw[count].generation = DatumGetInt64(heap_getattr(tuple, 3, description, &null));
+      ++count;
+    }
+    table_endscan(rows);
+    UnregisterSnapshot(snapshot);
+    table_close(relation, AccessShareLock);
+  });
+  std::vector<StoredSetting> stored;
+  for (int i = 0; i < count; ++i)
+    stored.push_back({raw[i].name, raw[i].value != nullptr ? raw[i].value : "", raw[i].value == nullptr,
+                      raw[i].generation});
+  return stored;
+}
+
+std::unique_ptr<Settings> kept;
+Oid kept_relation = InvalidOid;
+bool kept_valid = false;
+bool watching = false;
+
+void forget(Datum, Oid relation) {
+  if (relation == InvalidOid || relation == kept_relation) kept_valid = false;
+}
+
+}  // namespace
+
+const std::vector<SettingInfo>& setting_infos() {
+  static const std::vector<SettingInfo> infos = [] {
+    std::vector<SettingInfo> made;
+    for (const Setting& setting : kSettings) made.push_back(setting.info);
+    return made;
+  }();
+  return infos;
+}
+
+std::vector<std::pair<std::string, std::string>> setting_values(Oid schema) {
+  settings(schema);
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const Setting& setting : kSettings) values.emplace_back(setting.info.name, setting.info.default_value);
+  for (const StoredSetting& stored : scan(kept_relation))
+    for (auto& [name, value] : values)
+      if (name == stored.name && !stored.null) value = stored.value;
+  return values;
+}
+
+void check_setting(const std::string& name, const std::string& value) {
+  const Setting* setting = find_setting(name);
+  if (setting == nullptr) {
+    std::string names;
+    for (const Setting& known : kSettings) names += (names.empty() ? "" : ", ") + std::string(known.info.name);
+    throw pg::SqlError(ERRCODE_UNDEFINED_OBJECT, "unknown setting \"" + name + "\"", "Settings are: " + names + ".");
+  }
+  Settings scratch;
+  setting->apply(scratch, name, value);
+}
+
+const Settings& settings(Oid schema) {
+  const Oid relation = pg::guard([&] { return get_relname_relid("billing_settings", schema); });
+  if (kept_valid && relation == kept_relation) return *kept;
+  if (!watching) {
+    pg::guard([] { CacheRegisterRelcacheCallback(forget, Datum(0)); });
+    watching = true;
+  }
+  if (relation == InvalidOid)
+    throw pg::SqlError(ERRCODE_UNDEFINED_TABLE, "table billing_settings does not exist",
+                       "Restore it, or create the extension again.");
+  // Marked valid before the scan, so that an invalidation that arrives during it is not lost.
+  kept_relation = relation;
+  kept_valid = true;
+  try {
+    auto fresh = std::make_unique<Settings>();
+    for (const Setting& setting : kSettings) setting.apply(*fresh, setting.info.name, setting.info.default_value);
+    for (const StoredSetting& stored : scan(relation)) {
+      fresh->generation = std::max(fresh->generation, stored.generation);
+      const Setting* setting = find_setting(stored.name);
+      if (setting != nullptr && !stored.null) setting->apply(*fresh, stored.name, stored.value);
+    }
+    kept = std::move(fresh);
+  } catch (...) {
+    kept_valid = false;
+    throw;
+  }
+  return *kept;
+}
+
+}  // namespace billing

@@ -1,0 +1,42 @@
+// Every billing setting: name, default, meaning and check, in one sorted table.
+//
+// Values live in billing_settings and are the same for everybody. Each backend keeps a parsed copy, which the
+// relation cache's invalidation of that table discards. Reading them needs no right on the table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/scope.hpp"
+#include "core/subscription_state.hpp"
+#include "pg/prelude.hpp"
+
+namespace billing {
+
+struct Settings {
+  AccessRules access;
+  Scope scope;
+  bool live = false;
+  Seconds cache_ttl = 300;
+  Seconds parked_limit = 90 * 86400;
+  std::int64_t retry_limit = 10;
+  std::int64_t generation = 0;  // of the newest change; cached rows carry the one they were computed with
+};
+
+// The settings in force for the extension in `schema`. The reference holds until the next call.
+const Settings& settings(Oid schema);
+
+struct SettingInfo {
+  const char* name;
+  const char* default_value;
+  const char* description;
+};
+const std::vector<SettingInfo>& setting_infos();
+// Name and value in force of each, in the same order.
+std::vector<std::pair<std::string, std::string>> setting_values(Oid schema);
+
+// Throws pg::SqlError naming the value when it is not acceptable, or when there is no such setting.
+void check_setting(const std::string& name, const std::string& value);
+
+}  // namespace billing

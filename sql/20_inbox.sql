@@ -1,0 +1,42 @@
+-- Every event ever received, one slim row each, kept for ever: the event id is what makes a second delivery a
+-- duplicate. Payloads live apart, so that retention can drop them.
+CREATE TABLE stripe_events (
+    stripe_event_id    text COLLATE "C" PRIMARY KEY CHECK (octet_length(stripe_event_id) BETWEEN 1 AND 255),
+    event_type         text COLLATE "C" NOT NULL,
+    object_id          text COLLATE "C",
+    object_type        text COLLATE "C",
+    stripe_customer_id text COLLATE "C",
+    stripe_account     text COLLATE "C" NOT NULL DEFAULT '',
+    livemode           boolean NOT NULL,
+    api_version        text,
+    stripe_created     timestamptz NOT NULL,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    endpoint           text,
+    duplicates         integer NOT NULL DEFAULT 0,
+    processed          boolean NOT NULL,
+    processed_at       timestamptz,
+    outcome            text COLLATE "C" NOT NULL CHECK (outcome IN ('processed', 'parked', 'ignored', 'failed')),
+    error              text,
+    retry_count        integer NOT NULL DEFAULT 0,
+    next_retry_at      timestamptz,
+    waiting_for        text COLLATE "C"
+);
+CREATE INDEX stripe_events_created_at_idx ON stripe_events (created_at);
+CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id);
+CREATE INDEX stripe_events_unprocessed_idx ON stripe_events (next_retry_at) WHERE NOT processed;
+CREATE INDEX stripe_events_waiting_idx ON stripe_events (waiting_for) WHERE NOT processed AND waiting_for IS NOT NULL;
+COMMENT ON TABLE stripe_events IS 'inbox: one row per Stripe event, its outcome and its retries';
+COMMENT ON COLUMN stripe_events.created_at IS 'when it was received';
+COMMENT ON COLUMN stripe_events.stripe_created IS 'the event''s own time, in whole seconds';
+COMMENT ON COLUMN stripe_events.duplicates IS 'how many more times the same event id arrived';
+COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: customer:cus_..., user:...';
+
+-- The raw body, as signed. Partitioned by the event's own time, which never changes.
+CREATE TABLE stripe_event_payloads (
+    stripe_event_id text COLLATE "C" NOT NULL,
+    stripe_created  timestamptz NOT NULL,
+    payload         text NOT NULL,
+    PRIMARY KEY (stripe_event_id, stripe_created)
+) PARTITION BY RANGE (stripe_created);
+CREATE TABLE stripe_event_payloads_default PARTITION OF stripe_event_payloads DEFAULT;
+COMMENT ON TABLE stripe_event_payloads IS 'the raw payload of each event, kept for billing.payload_retention';

@@ -1,0 +1,28 @@
+-- The winning snapshot of every Stripe object, of any type. A row without a snapshot is a placeholder.
+CREATE TABLE stripe_objects (
+    stripe_account     text COLLATE "C" NOT NULL DEFAULT '',
+    livemode           boolean NOT NULL,
+    object_type        text COLLATE "C" NOT NULL,
+    object_id          text COLLATE "C" NOT NULL,
+    stripe_customer_id text COLLATE "C",
+    parent_id          text COLLATE "C",
+    object             jsonb,
+    api_version        text,
+    deleted            boolean NOT NULL DEFAULT false,
+    ambiguous          boolean NOT NULL DEFAULT false,
+    paid_until         timestamptz,
+    finality           smallint,
+    event_created      timestamptz,
+    origin             smallint,
+    lifecycle          smallint,
+    event_id           text COLLATE "C",
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stripe_account, livemode, object_type, object_id)
+);
+CREATE INDEX stripe_objects_customer_idx ON stripe_objects (stripe_customer_id, object_type)
+    WHERE stripe_customer_id IS NOT NULL;
+CREATE INDEX stripe_objects_parent_idx ON stripe_objects (parent_id, object_type) WHERE parent_id IS NOT NULL;
+COMMENT ON TABLE stripe_objects IS 'mirror: the latest snapshot of every Stripe object, by the rule of order in docs/architecture.md';
+COMMENT ON COLUMN stripe_objects.ambiguous IS 'several snapshots of one second, whose order the events do not tell';
+COMMENT ON COLUMN stripe_objects.paid_until IS 'invoices: end of the period that it paid for, null unless paid';
+COMMENT ON COLUMN stripe_objects.finality IS '0 live, 1 terminal status, 2 deleted; with event_created, origin, lifecycle and event_id the rank of the snapshot';

@@ -1,0 +1,60 @@
+-- What each user's subscriptions are, recomputed from the mirror whenever it changes.
+CREATE TABLE user_subscriptions (
+    user_id                text COLLATE "C" NOT NULL,
+    stripe_subscription_id text COLLATE "C" NOT NULL,
+    stripe_customer_id     text COLLATE "C" NOT NULL,
+    stripe_account         text COLLATE "C" NOT NULL DEFAULT '',
+    livemode               boolean NOT NULL,
+    status                 text NOT NULL,
+    price_id               text,
+    product_id             text,
+    quantity               bigint,
+    current_period_start   timestamptz,
+    current_period_end     timestamptz,
+    next_renewal           timestamptz,
+    trial_start            timestamptz,
+    trial_end              timestamptz,
+    cancel_at_period_end   boolean NOT NULL DEFAULT false,
+    cancel_at              timestamptz,
+    canceled_at            timestamptz,
+    ended_at               timestamptz,
+    paid_through           timestamptz,
+    pause_behavior         text,
+    pause_resumes_at       timestamptz,
+    collection_method      text,
+    latest_invoice_id      text,
+    schedule_id            text,
+    scheduled_change       jsonb,
+    customer_deleted       boolean NOT NULL DEFAULT false,
+    items                  jsonb NOT NULL,
+    items_truncated        boolean NOT NULL DEFAULT false,
+    metadata               jsonb NOT NULL DEFAULT '{}',
+    stripe_created         timestamptz,
+    event_created          timestamptz NOT NULL,
+    ambiguous              boolean NOT NULL DEFAULT false,
+    updated_at             timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, stripe_subscription_id)
+) WITH (fillfactor = 85);
+COMMENT ON TABLE user_subscriptions IS 'subscriptions by user; follows the mirror';
+COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived state is in get_user_subscription_state()';
+COMMENT ON COLUMN user_subscriptions.price_id IS 'of the primary (first) item; items has all of them';
+COMMENT ON COLUMN user_subscriptions.paid_through IS 'end of the latest period whose invoice is paid and not refunded';
+
+-- What happened to a user, one line a fact, with the event's own time and id.
+CREATE TABLE audit_logs (
+    user_id       text COLLATE "C" NOT NULL,
+    fact          text COLLATE "C" NOT NULL,
+    action        text COLLATE "C" NOT NULL,
+    subject       text COLLATE "C",
+    actor         text NOT NULL,
+    reason        text,
+    event_id      text COLLATE "C",
+    event_created timestamptz,
+    details       jsonb NOT NULL DEFAULT '{}',
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, fact)
+);
+CREATE INDEX audit_logs_created_at_idx ON audit_logs (created_at);
+COMMENT ON TABLE audit_logs IS 'what happened to a user: one row per fact, however many events tell of it';
+COMMENT ON COLUMN audit_logs.fact IS 'natural key of the fact: two tellings of one fact are one row';
+COMMENT ON COLUMN audit_logs.user_id IS 'the user; empty for facts about the whole installation, such as a setting';

@@ -1,0 +1,111 @@
+CREATE FUNCTION my_subscription_state()
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    claims text := nullif(current_setting('request.jwt.claims', true), '');
+    me     text;
+BEGIN
+    BEGIN
+        me := claims::jsonb ->> 'sub';
+    EXCEPTION WHEN invalid_text_representation THEN
+        RAISE EXCEPTION 'request.jwt.claims is not JSON'
+            USING ERRCODE = 'invalid_authorization_specification',
+                  HINT = 'The gateway in front of the database sets it, as PostgREST does.';
+    END;
+    IF me IS NULL OR me = '' THEN
+        RAISE EXCEPTION 'no user is signed in: request.jwt.claims has no "sub"'
+            USING ERRCODE = 'invalid_authorization_specification',
+                  HINT = 'The gateway in front of the database sets it, as PostgREST does.';
+    END IF;
+    RETURN @extschema@.get_user_subscription_state(me);
+END
+$$;
+COMMENT ON FUNCTION my_subscription_state() IS
+    'the state of the signed-in user (claim "sub" of request.jwt.claims); only as safe as the gateway that sets the claims';
+
+CREATE FUNCTION grant_billing_role(role name, kind text)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    functions text[];
+    readable  text[];
+    item      text;
+BEGIN
+    IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+        RAISE EXCEPTION 'role "%" does not exist', coalesce(role::text, 'null')
+            USING ERRCODE = 'undefined_object', HINT = 'Create it first: CREATE ROLE ... LOGIN.';
+    END IF;
+    functions := CASE kind
+        WHEN 'worker' THEN ARRAY['process_stripe_events', 'process_stripe_event', 'retry_stripe_events',
+                                 'refresh_subscription_cache', 'ingest_metrics']
+        WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
+                              'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
+                              'get_or_create_stripe_customer', 'link_stripe_customer', 'check_user_id']
+        WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
+                                 'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
+                                 'get_billing_settings', 'ingest_metrics', 'stripe_time', 'stripe_id']
+        WHEN 'user' THEN ARRAY['my_subscription_state']
+        WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
+                             FROM pg_proc p
+                             JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+                             JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+                            WHERE x.extname = 'pg_billing'
+                              AND p.proname NOT IN ('grant_billing_role', 'schedule_maintenance',
+                                                    'unschedule_maintenance'))
+        END;
+    IF functions IS NULL THEN
+        RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use worker, app, reader, admin or user.';
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
+    FOR item IN
+        SELECT p.oid::regprocedure::text
+          FROM pg_proc p
+          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+          JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+         WHERE x.extname = 'pg_billing' AND p.proname = ANY (functions)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item, role);
+    END LOOP;
+    -- The state functions run with the caller's rights, so that they cost nothing extra; they read these two.
+    readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions'] ELSE '{}' END;
+    IF kind IN ('reader', 'admin') THEN
+        readable := (SELECT array_agg(c.relname::text)
+                       FROM pg_class c
+                       JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+                       JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+                      WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p', 'v')
+                        AND c.relname <> 'billing_webhook_secrets'
+                        AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
+    END IF;
+    FOREACH item IN ARRAY readable LOOP
+        EXECUTE format('GRANT SELECT ON @extschema@.%I TO %I', item, role);
+    END LOOP;
+    -- Operators mark events for a retry by hand, and archive old ones, as their runbooks say.
+    IF kind = 'admin' THEN
+        EXECUTE format('GRANT UPDATE (processed, retry_count, next_retry_at), DELETE ON @extschema@.stripe_events TO %I',
+                       role);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION grant_billing_role(name, text) IS
+    'gives a role exactly what a worker, an app, a reader, an admin or an end user needs';
+
+-- Nothing is for everybody: grant_billing_role() says who may do what.
+DO $$
+DECLARE
+    item text;
+BEGIN
+    FOR item IN
+        SELECT p.oid::regprocedure::text
+          FROM pg_proc p
+          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+          JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+         WHERE x.extname = 'pg_billing'
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,79 @@
+// Every setting of the worker, from flags, the environment and a file, checked.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "worker/connection_string.hpp"
+#include "worker/endpoint.hpp"
+#include "worker/log.hpp"
+
+namespace billing::worker {
+
+struct Config {
+  using Milliseconds = std::chrono::milliseconds;
+
+  std::string database_url;
+  ConnectionString connection;
+  std::string schema;  // "" = wherever the extension is
+  std::uint64_t connections = 0;
+
+  bool live_mode = false;
+  std::string secret_key;
+  std::string publishable_key;
+  std::string webhook_secret;
+  std::string webhook_paths;
+  Endpoints endpoints;
+
+  std::string listen;
+  std::string tls_certificate;
+  std::string tls_key;
+
+  std::uint64_t max_body = 0;
+  std::uint64_t max_connections = 0;
+  std::uint64_t queue_events = 0;
+  std::uint64_t queue_bytes = 0;
+  Milliseconds header_timeout{};
+  Milliseconds body_timeout{};
+  Milliseconds request_timeout{};
+  Milliseconds idle_timeout{};
+  Milliseconds batch_timeout{};
+  Milliseconds drain_timeout{};
+  log::Level log_level = log::Level::info;
+
+  // The text of each setting as it was found, by its name: what a reload compares.
+  std::map<std::string, std::string> texts;
+  // Worth saying, not worth stopping for.
+  std::vector<std::string> warnings;
+};
+
+// A setting that cannot be used. The message names it and never repeats a secret.
+class ConfigError : public std::runtime_error {
+ public:
+  ConfigError(const std::string& message, std::string hint)
+      : std::runtime_error(message), hint_(std::move(hint)) {}
+  const std::string& hint() const { return hint_; }
+
+ private:
+  std::string hint_;
+};
+
+// Where the settings come from. Flags win over the environment, which wins over the file.
+struct Sources {
+  std::map<std::string, std::string> flags;  // by the setting's name
+  std::string file;                          // "" = none
+};
+
+// Reads the arguments behind the subcommand. Throws ConfigError for what it does not know.
+Sources parse_arguments(const std::vector<std::string>& arguments);
+// Throws ConfigError.
+Config load_config(const Sources& sources);
+// One setting as its sources give it, unchecked: for subcommands that need no whole configuration.
+std::string lookup(const Sources& sources, const std::string& name);
+
+}  // namespace billing::worker

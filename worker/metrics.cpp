@@ -1,0 +1,156 @@
+// What /metrics shows, in Prometheus' text format.
+#include "worker/metrics.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "worker/log.hpp"
+
+namespace billing::worker {
+namespace {
+
+constexpr double kSizeBounds[] = {1, 2, 5, 10, 20, 50, 100, 200};
+constexpr double kSecondsBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+
+std::string number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
+  out.append(name).append(" ").append(type).append("\n");
+}
+
+// Label values may hold anything but must escape three characters.
+std::string label(std::string_view name, std::string_view value) {
+  std::string out = "{" + std::string(name) + "=\"";
+  for (const char c : value) {
+    if (c == '\n') {
+      out += "\\n";
+      continue;
+    }
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
+  }
+  return out + "\"}";
+}
+
+void sample(std::string& out, std::string_view name, const std::string& labels, const std::string& value) {
+  out.append(name).append(labels).append(" ").append(value).append("\n");
+}
+
+void counter(std::string& out, std::string_view name, std::string_view help, std::uint64_t value) {
+  head(out, name, "counter", help);
+  sample(out, name, "", std::to_string(value));
+}
+
+void gauge(std::string& out, std::string_view name, std::string_view help, double value) {
+  head(out, name, "gauge", help);
+  sample(out, name, "", number(value));
+}
+
+template <typename Values>
+void labelled(std::string& out, std::string_view name, std::string_view type, std::string_view help,
+              std::string_view label_name, const Values& values) {
+  head(out, name, type, help);
+  for (const auto& [key, value] : values) sample(out, name, label(label_name, key), std::to_string(value));
+}
+
+void render_database(std::string& out, const DatabaseFigures& figures) {
+  gauge(out, "pg_billing_oldest_unprocessed_seconds",
+        "Age of the oldest event that is not processed yet; 0 when there is none.",
+        figures.oldest_unprocessed_seconds.value_or(0));
+  gauge(out, "pg_billing_unprocessed_events", "Events stored and not processed yet, parked ones included.",
+        static_cast<double>(figures.unprocessed));
+  gauge(out, "pg_billing_given_up_events",
+        "Events whose retries are used up; replay_stripe_event() tries again.",
+        static_cast<double>(figures.given_up));
+  labelled(out, "pg_billing_parked_events", "gauge",
+           "Events that wait for something not known yet, by what they wait for.", "reason", figures.parked);
+  if (figures.cache_hits)
+    counter(out, "pg_billing_cache_hits_total", "Reads of a user's state that the cache answered.",
+            *figures.cache_hits);
+  if (figures.cache_misses)
+    counter(out, "pg_billing_cache_misses_total", "Reads of a user's state that had to be computed.",
+            *figures.cache_misses);
+}
+
+}  // namespace
+
+void Histogram::observe(double value) {
+  const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
+  ++counts_[static_cast<std::size_t>(bound - bounds_.begin())];
+  ++count_;
+  sum_ += value;
+}
+
+void Histogram::render(std::string& out, std::string_view name) const {
+  const std::string bucket = std::string(name) + "_bucket";
+  std::uint64_t cumulative = 0;
+  for (std::size_t i = 0; i < bounds_.size(); ++i) {
+    cumulative += counts_[i];
+    sample(out, bucket, label("le", number(bounds_[i])), std::to_string(cumulative));
+  }
+  sample(out, bucket, label("le", "+Inf"), std::to_string(count_));
+  sample(out, std::string(name) + "_sum", "", number(sum_));
+  sample(out, std::string(name) + "_count", "", std::to_string(count_));
+}
+
+Metrics::Metrics()
+    : batch_size(kSizeBounds),
+      batch_seconds(kSecondsBounds),
+      request_seconds(kSecondsBounds),
+      started_(std::chrono::duration_cast<std::chrono::seconds>(
+                   std::chrono::system_clock::now().time_since_epoch())
+                   .count()) {
+  // Present from the start, so that a rate over them needs no special case.
+  for (const char* outcome : {"processed", "duplicate", "parked", "ignored", "failed"}) outcomes[outcome] = 0;
+}
+
+std::string Metrics::render(const Now& now) const {
+  std::string out;
+  out.reserve(8192);
+  head(out, "pg_billing_build_info", "gauge", "Always 1; the version is a label.");
+  sample(out, "pg_billing_build_info", label("version", PG_BILLING_VERSION), "1");
+  gauge(out, "pg_billing_start_time_seconds", "When this process started, in Unix time.",
+        static_cast<double>(started_));
+  gauge(out, "pg_billing_ready", "1 when /readyz says yes.", now.ready ? 1 : 0);
+  counter(out, "pg_billing_webhooks_received_total", "Requests received, health pages aside.", received);
+  labelled(out, "pg_billing_webhooks_rejected_total", "counter",
+           "Requests answered with a refusal, by reason.", "reason", rejected);
+  counter(out, "pg_billing_webhooks_acknowledged_total",
+          "Requests answered with 200, each after the commit of its event.", acknowledged);
+  counter(out, "pg_billing_webhooks_duplicates_total", "Acknowledged events that had been stored before.",
+          duplicates);
+  labelled(out, "pg_billing_events_total", "counter", "Events committed, by outcome.", "outcome", outcomes);
+  labelled(out, "pg_billing_retried_events_total", "counter", "Stored events tried again later, by outcome.",
+           "outcome", retried);
+  head(out, "pg_billing_batch_size", "histogram", "Events in one transaction.");
+  batch_size.render(out, "pg_billing_batch_size");
+  head(out, "pg_billing_batch_seconds", "histogram", "Time of one batch in the database, commit included.");
+  batch_seconds.render(out, "pg_billing_batch_seconds");
+  head(out, "pg_billing_request_seconds", "histogram",
+       "Time of one webhook, from its first byte to its answer.");
+  request_seconds.render(out, "pg_billing_request_seconds");
+  counter(out, "pg_billing_batches_run_again_total",
+          "Batches run again after an error of the system or a lost connection.", batches_run_again);
+  gauge(out, "pg_billing_queue_events", "Events waiting for their commit, those being written included.",
+        static_cast<double>(now.queue_events));
+  gauge(out, "pg_billing_queue_bytes", "Bytes of request bodies held in memory.",
+        static_cast<double>(now.queue_bytes));
+  gauge(out, "pg_billing_http_connections", "Open client connections.",
+        static_cast<double>(now.http_connections));
+  gauge(out, "pg_billing_database_connections", "Database connections that are up and usable.",
+        static_cast<double>(now.database_connections));
+  counter(out, "pg_billing_database_connects_total", "Database connections made.", database_connects);
+  counter(out, "pg_billing_database_connect_failures_total", "Attempts to connect that failed.",
+          database_connect_failures);
+  counter(out, "pg_billing_log_lines_dropped_total", "Log lines that nobody read in time.",
+          log::dropped_lines());
+  if (database) render_database(out, *database);
+  return out;
+}
+
+}  // namespace billing::worker

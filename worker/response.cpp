@@ -1,0 +1,45 @@
+// The bytes of an answer.
+#include "worker/response.hpp"
+
+#include <boost/beast/http/status.hpp>
+#include <ostream>
+
+#include "worker/text.hpp"
+
+namespace billing::worker {
+
+namespace http = boost::beast::http;
+
+Response refused(const Refusal& refusal) {
+  Response response;
+  response.status = refusal.status;
+  response.body = "{\"error\":{\"reason\":" + json_string(refusal.reason) +
+                  ",\"message\":" + json_string(refusal.message) +
+                  ",\"next_step\":" + json_string(refusal.next_step) + "}}\n";
+  response.allow = refusal.allow;
+  response.retry = refusal.status == 503;
+  return response;
+}
+
+std::string serialise(const Response& response) {
+  const auto reason = http::obsolete_reason(static_cast<http::status>(response.status));
+  std::string out;
+  out.reserve(256 + response.body.size());
+  out += "HTTP/1.1 ";
+  out += std::to_string(response.status);
+  out += ' ';
+  out.append(reason.data(), reason.size());
+  out += "\r\nContent-Type: ";
+  out += response.content_type;
+  out += "\r\nContent-Length: ";
+  out += std::to_string(response.body.size());
+  out += "\r\nCache-Control: no-store";
+  if (!response.allow.empty()) out += "\r\nAllow: " + response.allow;
+  if (response.retry) out += "\r\nRetry-After: 5";
+  if (response.close) out += "\r\nConnection: close";
+  out += "\r\n\r\n";
+  if (!response.omit_body) out += response.body;
+  return out;
+}
+
+}  // namespace billing::worker

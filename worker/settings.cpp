@@ -1,0 +1,220 @@
+// The table of settings: it drives parsing, --help and reload.
+#include "worker/settings.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "worker/text.hpp"
+
+namespace billing::worker {
+namespace {
+
+using Apply = std::string (*)(Config&, const std::string&);
+
+template <std::string Config::*member>
+std::string text(Config& config, const std::string& value) {
+  config.*member = value;
+  return "";
+}
+
+std::string live_mode(Config& config, const std::string& value) {
+  if (value != "true" && value != "false") return "is " + json_string(value) + ", not true or false";
+  config.live_mode = value == "true";
+  return "";
+}
+
+std::string log_level(Config& config, const std::string& value) {
+  constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
+    if (value != kNames[i]) continue;
+    config.log_level = static_cast<log::Level>(i);
+    return "";
+  }
+  return "is " + json_string(value) + ", not debug, info, warning or error";
+}
+
+// Splits "1.5s" style text into its whole number and its unit; false when there is no such number.
+bool number_and_unit(const std::string& value, std::uint64_t& number, std::string& unit) {
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc()) return false;
+  unit = trim(value.substr(static_cast<std::size_t>(end - value.data())));
+  return true;
+}
+
+std::string scaled(const std::string& value, const std::map<std::string, std::uint64_t>& units,
+                   std::uint64_t low, std::uint64_t high, const std::string& expected,
+                   std::uint64_t& result) {
+  std::uint64_t number = 0;
+  std::string unit;
+  if (!number_and_unit(value, number, unit) || !units.contains(unit))
+    return "is " + json_string(value) + ", not " + expected;
+  const std::uint64_t factor = units.at(unit);
+  if (number > high / factor || number * factor < low || number * factor > high)
+    return "is " + json_string(value) + ", not between " + std::to_string(low) + " and " +
+           std::to_string(high) +
+           (units.contains("ms")   ? " ms"
+            : units.contains("kB") ? " bytes"
+                                   : "");
+  result = number * factor;
+  return "";
+}
+
+template <std::uint64_t Config::*member, std::uint64_t low, std::uint64_t high>
+std::string count(Config& config, const std::string& value) {
+  return scaled(value, {{"", 1}}, low, high, "a whole number", config.*member);
+}
+
+template <std::uint64_t Config::*member, std::uint64_t low, std::uint64_t high>
+std::string bytes(Config& config, const std::string& value) {
+  return scaled(value, {{"", 1}, {"kB", 1024}, {"MB", 1024 * 1024}, {"GB", 1024 * 1024 * 1024}}, low, high,
+                "a size such as 1048576, 512kB or 1MB", config.*member);
+}
+
+template <Config::Milliseconds Config::*member>
+std::string duration(Config& config, const std::string& value) {
+  std::uint64_t milliseconds = 0;
+  std::string problem = scaled(value, {{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}}, 10, 3600000,
+                               "a time such as 10, 10s, 500ms or 2min", milliseconds);
+  config.*member = Config::Milliseconds(milliseconds);
+  return problem;
+}
+
+constexpr std::uint64_t kMega = 1024 * 1024;
+
+constexpr Setting kSettings[] = {
+    {"DATABASE_URL", "--database-url", "", false, true,
+     "libpq URL or keywords of the database with the extension; empty: libpq's own defaults (PGHOST...). "
+     "Give a "
+     "password in the environment or a file, since flags show in the process list",
+     text<&Config::database_url>},
+    {"PG_BILLING_BATCH_TIMEOUT", "--batch-timeout", "30s", true, false,
+     "a batch that takes longer in the database is cancelled and run again",
+     duration<&Config::batch_timeout>},
+    {"PG_BILLING_BODY_TIMEOUT", "--body-timeout", "10s", true, false, "time for a request's body to arrive",
+     duration<&Config::body_timeout>},
+    {"PG_BILLING_CONNECTIONS", "--connections", "2", false, false,
+     "database connections for webhooks, 2 to 64; housekeeping has one more",
+     count<&Config::connections, 2, 64>},
+    {"PG_BILLING_DRAIN_TIMEOUT", "--drain-timeout", "30s", true, false,
+     "after SIGTERM, time for the requests in flight", duration<&Config::drain_timeout>},
+    {"PG_BILLING_HEADER_TIMEOUT", "--header-timeout", "5s", true, false,
+     "time for a request's header, and for a TLS handshake, to arrive", duration<&Config::header_timeout>},
+    {"PG_BILLING_IDLE_TIMEOUT", "--idle-timeout", "60s", true, false,
+     "a kept connection without a request is closed after this", duration<&Config::idle_timeout>},
+    {"PG_BILLING_LISTEN", "--listen", "127.0.0.1:8480", false, false,
+     "comma-separated address:port pairs; [::1]:8480 for IPv6, port 0 for any", text<&Config::listen>},
+    {"PG_BILLING_LOG_LEVEL", "--log-level", "info", true, false,
+     "debug, info, warning or error; the line of each event is info", log_level},
+    {"PG_BILLING_MAX_BODY", "--max-body", "1MB", true, false,
+     "largest body of a request; more is answered with 413",
+     bytes<&Config::max_body, 1024, 4 * kMega - 4096>},
+    {"PG_BILLING_MAX_CONNECTIONS", "--max-connections", "1000", true, false,
+     "client connections; more are answered with 503", count<&Config::max_connections, 1, 100000>},
+    {"PG_BILLING_QUEUE_BYTES", "--queue-bytes", "64MB", true, false, "bodies held in memory; beyond it 503",
+     bytes<&Config::queue_bytes, 64 * 1024, 4096 * kMega>},
+    {"PG_BILLING_QUEUE_EVENTS", "--queue-events", "2000", true, false,
+     "events waiting for their commit; beyond it 503", count<&Config::queue_events, 1, 1000000>},
+    {"PG_BILLING_REQUEST_TIMEOUT", "--request-timeout", "20s", true, false,
+     "time from a request's first byte to its answer; then 503 (or 408 while it still arrives)",
+     duration<&Config::request_timeout>},
+    {"PG_BILLING_SCHEMA", "--schema", "", false, false,
+     "the extension's schema; empty: found in pg_extension", text<&Config::schema>},
+    {"PG_BILLING_TLS_CERT", "--tls-cert", "", true, false,
+     "certificate chain (PEM) that switches TLS on; default is plain HTTP behind a proxy",
+     text<&Config::tls_certificate>},
+    {"PG_BILLING_TLS_KEY", "--tls-key", "", true, false, "private key (PEM) of the certificate",
+     text<&Config::tls_key>},
+    {"PG_BILLING_WEBHOOK_PATHS", "--webhook-paths", "/stripe/webhook", true, false,
+     "comma-separated exact paths; path=NAME takes the secrets of that endpoint from the variable NAME "
+     "instead of "
+     "STRIPE_WEBHOOK_SECRET",
+     text<&Config::webhook_paths>},
+    {"STRIPE_LIVE_MODE", "--live-mode", "false", false, false,
+     "true for live keys and events, false for test ones; must agree with the extension's setting mode",
+     live_mode},
+    {"STRIPE_PUBLISHABLE_KEY", "", "", false, false, "pk_...; only its mode is checked",
+     text<&Config::publishable_key>},
+    {"STRIPE_SECRET_KEY", "", "", false, true, "sk_... or rk_...; only its mode is checked",
+     text<&Config::secret_key>},
+    {"STRIPE_WEBHOOK_SECRET", "", "", true, true,
+     "comma-separated signing secrets (whsec_...) of the endpoints; two while one is being rolled",
+     text<&Config::webhook_secret>},
+};
+static_assert(std::is_sorted(std::begin(kSettings), std::end(kSettings),
+                             [](const Setting& a, const Setting& b) { return a.name < b.name; }));
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0u);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({changed, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+void append_wrapped(std::string& out, std::string_view words, std::size_t indent, std::size_t width) {
+  std::size_t column = 0;
+  for (const std::string& word : split(words, ' ')) {
+    if (column == 0 || column + 1 + word.size() > width) {
+      if (column != 0) out += '\n';
+      out.append(indent, ' ');
+      column = indent;
+    } else {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += word.size();
+  }
+  out += '\n';
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+const Setting* find_setting(std::string_view name) {
+  const auto found = std::find_if(std::begin(kSettings), std::end(kSettings),
+                                  [&](const Setting& setting) { return setting.name == name; });
+  return found == std::end(kSettings) ? nullptr : found;
+}
+
+const Setting* find_flag(std::string_view flag) {
+  const auto found = std::find_if(std::begin(kSettings), std::end(kSettings), [&](const Setting& setting) {
+    return !setting.flag.empty() && setting.flag == flag;
+  });
+  return found == std::end(kSettings) ? nullptr : found;
+}
+
+std::string_view nearest(std::string_view given, const std::vector<std::string_view>& known) {
+  std::string_view best;
+  std::size_t distance = std::max<std::size_t>(2, given.size() / 3) + 1;
+  for (const std::string_view candidate : known) {
+    const std::size_t found = edit_distance(given, candidate);
+    if (found >= distance) continue;
+    distance = found;
+    best = candidate;
+  }
+  return best;
+}
+
+std::string settings_help() {
+  std::string out;
+  for (const Setting& setting : kSettings) {
+    out.append("  ").append(setting.name);
+    if (!setting.flag.empty()) out.append("  ").append(setting.flag).append(" VALUE");
+    out += '\n';
+    std::string meaning(setting.meaning);
+    if (!setting.fallback.empty()) meaning.append(". Default: ").append(setting.fallback);
+    if (setting.reloads) meaning.append(". Reloads");
+    append_wrapped(out, meaning, 6, 100);
+  }
+  return out;
+}
+
+}  // namespace billing::worker

@@ -1,0 +1,188 @@
+// The extension as the worker sees it.
+#include "worker/store.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+#include <charconv>
+
+#include "core/json.hpp"
+
+namespace billing::worker {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::string_view kVersions = "0.1.";  // this worker calls functions as these versions have them
+constexpr auto kHousekeepingLimit = std::chrono::seconds(30);
+constexpr auto kCheckLimit = std::chrono::seconds(10);
+
+// Every name qualified: the role's search_path may be anything.
+constexpr const char* kCheckStatement = R"sql(
+SELECT e.extversion, n.nspname, pg_catalog.pg_is_in_recovery(),
+       pg_catalog.current_setting('transaction_read_only'),
+       pg_catalog.current_setting('synchronous_commit'),
+       pg_catalog.current_setting('default_transaction_isolation'),
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
+       (SELECT pg_catalog.bool_and(pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))
+          FROM pg_catalog.pg_proc p
+         WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid
+           AND p.proname OPERATOR(pg_catalog.=) 'process_stripe_events'),
+       current_user, pg_catalog.current_database()
+  FROM (SELECT 1) AS one
+  LEFT JOIN pg_catalog.pg_extension e ON e.extname OPERATOR(pg_catalog.=) 'pg_billing'
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace)sql";
+
+std::string quoted(const std::string& identifier) {
+  std::string out = "\"";
+  for (const char c : identifier) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string text_at(const Reply& reply, std::size_t column) {
+  return reply.rows.at(0).at(column).value_or("");
+}
+
+std::optional<Problem> unanswered(const Reply& reply) {
+  if (reply.error)
+    return Problem{"database_error", reply.error->message + " (" + reply.error->sqlstate + ")",
+                   reply.error->hint.empty() ? "see the server's log" : reply.error->hint};
+  return Problem{"database_unreachable", "the connection to the database was lost", "see the server's log"};
+}
+
+}  // namespace
+
+Fault fault_of(const std::string& sqlstate) {
+  const std::string_view group = std::string_view(sqlstate).substr(0, 2);
+  for (const std::string_view system : {"40", "53", "57", "58", "XX", "08"})
+    if (group == system) return Fault::system;
+  if (sqlstate == "25006" || sqlstate.empty()) return Fault::system;
+  for (const std::string_view setup : {"0A", "28", "3D", "3F", "42", "55", "25"})
+    if (group == setup) return Fault::setup;
+  return Fault::data;
+}
+
+Store::Store(asio::io_context& io, const ConnectionString& connection, std::string wanted_schema)
+    : database_(io, connection), wanted_schema_(std::move(wanted_schema)) {}
+
+asio::awaitable<std::optional<Problem>> Store::open() {
+  auto problem = co_await database_.connect();
+  if (!problem) problem = co_await check();
+  if (problem) database_.close();
+  co_return problem;
+}
+
+asio::awaitable<std::optional<Problem>> Store::check() {
+  const Reply reply = co_await database_.query(kCheckStatement, {}, kCheckLimit);
+  if (!reply.ok() || reply.rows.size() != 1) co_return unanswered(reply);
+  const std::string version = text_at(reply, 0);
+  const std::string schema = text_at(reply, 1);
+  const std::string role = text_at(reply, 8);
+  if (text_at(reply, 2) == "t")
+    co_return Problem{"in_recovery", "the database is a standby, which takes no writes",
+                      "point DATABASE_URL at the primary, or list all hosts with "
+                      "target_session_attrs=read-write"};
+  if (text_at(reply, 3) == "on")
+    co_return Problem{"read_only", "transactions of role " + role + " are read-only in this database",
+                      "turn default_transaction_read_only off"};
+  if (version.empty())
+    co_return Problem{"extension_missing",
+                      "the extension pg_billing is not in database " + text_at(reply, 9),
+                      "run CREATE EXTENSION pg_billing there, or correct DATABASE_URL"};
+  if (!version.starts_with(kVersions))
+    co_return Problem{"extension_version",
+                      "this worker is version " PG_BILLING_VERSION ", the extension is version " + version,
+                      "install worker and extension of the same release, then run ALTER EXTENSION pg_billing UPDATE"};
+  if (!wanted_schema_.empty() && wanted_schema_ != schema)
+    co_return Problem{"schema_mismatch",
+                      "PG_BILLING_SCHEMA is " + wanted_schema_ + ", the extension is in schema " + schema,
+                      "correct PG_BILLING_SCHEMA, or leave it out"};
+  if (text_at(reply, 6) != "t" || text_at(reply, 7) != "t")
+    co_return Problem{"permission_denied", "role " + role + " may not call process_stripe_events",
+                      "run SELECT " + schema + ".grant_billing_role('" + role + "', 'worker')"};
+  if (text_at(reply, 4) == "off")
+    co_return Problem{"synchronous_commit_off",
+                      "synchronous_commit is off, so a commit that is confirmed can still be lost",
+                      "run ALTER ROLE " + role + " SET synchronous_commit = on"};
+  if (text_at(reply, 5) != "read committed")
+    co_return Problem{"isolation_level",
+                      "default_transaction_isolation is " + text_at(reply, 5) + ", not read committed",
+                      "run ALTER ROLE " + role + " SET default_transaction_isolation = 'read committed'"};
+  extension_version_ = version;
+  schema_ = quoted(schema);
+  co_return std::nullopt;
+}
+
+std::string Store::function(const char* call) const { return schema_ + "." + call; }
+
+asio::awaitable<Reply> Store::process(const std::vector<std::string_view>& payloads,
+                                      const std::vector<std::string_view>& endpoints,
+                                      std::chrono::milliseconds limit) {
+  Json names = Json::array();
+  for (const std::string_view endpoint : endpoints) names.push_back(endpoint);
+  std::vector<Parameter> parameters;
+  parameters.push_back(text_array(payloads));
+  parameters.push_back(json_text(Json{{"endpoints", std::move(names)}}.dump()));
+  std::string sql = "SELECT ordinal, stripe_event_id, outcome, error FROM " +
+                    function("process_stripe_events($1::pg_catalog.text[], $2::pg_catalog.jsonb)");
+  return database_.query(std::move(sql), std::move(parameters), limit);
+}
+
+std::optional<std::vector<EventResult>> Store::results(const Reply& reply, std::size_t payloads) {
+  std::vector<EventResult> results(payloads);
+  std::vector<bool> seen(payloads, false);
+  for (const auto& row : reply.rows) {
+    if (row.size() != 4 || !row[0] || !row[2]) return std::nullopt;
+    std::size_t ordinal = 0;
+    std::from_chars(row[0]->data(), row[0]->data() + row[0]->size(), ordinal);
+    if (ordinal < 1 || ordinal > payloads || seen[ordinal - 1]) return std::nullopt;
+    seen[ordinal - 1] = true;
+    results[ordinal - 1] = {row[1].value_or(""), *row[2], row[3].value_or("")};
+  }
+  if (reply.rows.size() != payloads) return std::nullopt;
+  return results;
+}
+
+asio::awaitable<Reply> Store::retry(int rows) {
+  return database_.query("SELECT stripe_event_id, outcome, error FROM " +
+                             function("retry_stripe_events(") + std::to_string(rows) + ")",
+                         {}, kHousekeepingLimit);
+}
+
+asio::awaitable<Reply> Store::refresh(int rows) {
+  return database_.query("SELECT " + function("refresh_subscription_cache(") + std::to_string(rows) + ")", {},
+                         kHousekeepingLimit);
+}
+
+asio::awaitable<Reply> Store::figures() {
+  return database_.query("SELECT " + function("ingest_metrics()"), {}, kHousekeepingLimit);
+}
+
+std::optional<IngestFigures> parse_figures(const Reply& reply) {
+  if (!reply.ok() || reply.rows.size() != 1 || !reply.rows[0].at(0)) return std::nullopt;
+  const Json answer = Json::parse(*reply.rows[0][0], nullptr, false);
+  if (!answer.is_object()) return std::nullopt;
+  const auto count = [](const Json& object, const char* key) -> std::optional<std::uint64_t> {
+    const auto value = integer_of(object, key);
+    if (!value || *value < 0) return std::nullopt;
+    return static_cast<std::uint64_t>(*value);
+  };
+  IngestFigures out;
+  const Json& oldest = at(answer, "oldest_unprocessed_seconds");
+  if (oldest.is_number()) out.figures.oldest_unprocessed_seconds = oldest.get<double>();
+  out.figures.unprocessed = count(answer, "unprocessed").value_or(0);
+  out.figures.given_up = count(answer, "given_up").value_or(0);
+  const Json& parked = at(answer, "parked");
+  if (parked.is_object())
+    for (const auto& [reason, value] : parked.items())
+      if (value.is_number_integer() && value >= 0) out.figures.parked[reason] = value.get<std::uint64_t>();
+  const Json& cache = at(answer, "cache");
+  out.figures.cache_hits = count(cache, "hits");
+  out.figures.cache_misses = count(cache, "misses");
+  out.mode = text_of(answer, "mode").value_or("");
+  return out;
+}
+
+}  // namespace billing::worker

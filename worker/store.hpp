@@ -1,0 +1,72 @@
+// The extension as the worker sees it: is this database usable, and the statements that are run in it.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "worker/database.hpp"
+#include "worker/metrics.hpp"
+#include "worker/refusal.hpp"
+
+namespace billing::worker {
+
+// What became of one event.
+struct EventResult {
+  std::string id;
+  std::string outcome;  // processed, duplicate, parked, ignored, failed
+  std::string error;
+};
+
+// Whose fault an error is, and so what to do about it.
+enum class Fault {
+  system,  // run it again: classes 40, 53, 57, 58, XX and 25006
+  data,    // something in the batch: run its parts
+  setup,   // rights, a missing function: nothing will help but a person
+};
+Fault fault_of(const std::string& sqlstate);
+
+class Store {
+ public:
+  Store(boost::asio::io_context& io, const ConnectionString& connection, std::string wanted_schema);
+
+  // Connects and checks. A connection that may not be used is closed again.
+  boost::asio::awaitable<std::optional<Problem>> open();
+  // Whether the database of an open connection is (still) writable and has an extension that we know.
+  boost::asio::awaitable<std::optional<Problem>> check();
+  bool is_open() const { return database_.connected(); }
+  void close() { database_.close(); }
+  const std::string& extension_version() const { return extension_version_; }
+
+  boost::asio::awaitable<Reply> process(const std::vector<std::string_view>& payloads,
+                                        const std::vector<std::string_view>& endpoints,
+                                        std::chrono::milliseconds limit);
+  // The rows of a successful process() in the order of the payloads; nothing when a row is missing.
+  static std::optional<std::vector<EventResult>> results(const Reply& reply, std::size_t payloads);
+
+  boost::asio::awaitable<Reply> retry(int rows);
+  boost::asio::awaitable<Reply> refresh(int rows);
+  boost::asio::awaitable<Reply> figures();
+
+  boost::asio::awaitable<void> idle() { return database_.idle(); }
+  void wake() { database_.wake(); }
+
+ private:
+  std::string function(const char* call) const;
+
+  Database database_;
+  std::string wanted_schema_;
+  std::string schema_;  // quoted
+  std::string extension_version_;
+};
+
+struct IngestFigures {
+  DatabaseFigures figures;
+  std::string mode;
+};
+// Reads the answer of ingest_metrics(); nothing when it is not understood.
+std::optional<IngestFigures> parse_figures(const Reply& reply);
+
+}  // namespace billing::worker
