@@ -12,8 +12,8 @@ namespace billing {
 namespace {
 
 [[noreturn]] void reject(const std::string& name, const std::string& value, const std::string& hint) {
-  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "invalid value for setting \"" + name + "\": \"" + value + "\"",
-                     hint);
+  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                     "invalid value for setting \"" + name + "\": \"" + value + "\"", hint);
 }
 
 // PostgreSQL's own interval syntax; months and years, whose length varies, are refused.
@@ -46,7 +46,8 @@ struct Setting {
 };
 
 const Setting kSettings[] = {
-    {{"accept_payments", "on", "whether new purchases are offered: off makes can_purchase false for everybody"},
+    {{"accept_payments", "on",
+      "whether new purchases are offered: off makes can_purchase false for everybody"},
      [](Settings& s, const std::string& n, const std::string& v) {
        s.access.accept_payments = choice(n, v, "off", "on");
      }},
@@ -61,15 +62,22 @@ const Setting kSettings[] = {
      [](Settings& s, const std::string& n, const std::string& v) { s.live = choice(n, v, "test", "live"); }},
     {{"parked_limit", "90 days", "how long an event waits for what it needs before it is given up as failed"},
      [](Settings& s, const std::string& n, const std::string& v) { s.parked_limit = duration(n, v); }},
-    {{"past_due_grace", "7 days", "how long a past_due subscription keeps access, from the start of the unpaid period"},
-     [](Settings& s, const std::string& n, const std::string& v) { s.access.past_due_grace = duration(n, v); }},
-    {{"renewal_slack", "3 days", "how long a payer keeps access past the period's end while the renewal is on its way"},
-     [](Settings& s, const std::string& n, const std::string& v) { s.access.renewal_slack = duration(n, v); }},
+    {{"past_due_grace", "7 days",
+      "how long a past_due subscription keeps access, from the start of the unpaid period"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.access.past_due_grace = duration(n, v);
+     }},
+    {{"renewal_slack", "3 days",
+      "how long a payer keeps access past the period's end while the renewal is on its way"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.access.renewal_slack = duration(n, v);
+     }},
     {{"retry_limit", "10", "how often an event is tried before it is given up"},
      [](Settings& s, const std::string& n, const std::string& v) {
        char* end = nullptr;
        const long number = std::strtol(v.c_str(), &end, 10);
-       if (v.empty() || *end != '\0' || number < 2 || number > 1000) reject(n, v, "Use a number from 2 to 1000.");
+       if (v.empty() || *end != '\0' || number < 2 || number > 1000)
+         reject(n, v, "Use a number from 2 to 1000.");
        s.retry_limit = number;
      }},
     {{"scope", "all", "which objects are ours: 'all', or {\"products\": [...], \"metadata\": {...}}"},
@@ -102,8 +110,8 @@ struct RawSetting {
   std::int64_t generation;
 };
 
-// Reads the whole (tiny) table with the newest snapshot: what a copy is kept of must not be what an old snapshot
-// of the current transaction sees.
+// Reads the whole (tiny) table with the newest snapshot: what a copy is kept of must not be what an old
+// snapshot of the current transaction sees.
 std::vector<StoredSetting> scan(Oid relation_id) {
   constexpr int kMax = 64;
   RawSetting raw[kMax];
@@ -167,8 +175,10 @@ void check_setting(const std::string& name, const std::string& value) {
   const Setting* setting = find_setting(name);
   if (setting == nullptr) {
     std::string names;
-    for (const Setting& known : kSettings) names += (names.empty() ? "" : ", ") + std::string(known.info.name);
-    throw pg::SqlError(ERRCODE_UNDEFINED_OBJECT, "unknown setting \"" + name + "\"", "Settings are: " + names + ".");
+    for (const Setting& known : kSettings)
+      names += (names.empty() ? "" : ", ") + std::string(known.info.name);
+    throw pg::SqlError(ERRCODE_UNDEFINED_OBJECT, "unknown setting \"" + name + "\"",
+                       "Settings are: " + names + ".");
   }
   Settings scratch;
   setting->apply(scratch, name, value);
@@ -189,7 +199,8 @@ const Settings& settings(Oid schema) {
   kept_valid = true;
   try {
     auto fresh = std::make_unique<Settings>();
-    for (const Setting& setting : kSettings) setting.apply(*fresh, setting.info.name, setting.info.default_value);
+    for (const Setting& setting : kSettings)
+      setting.apply(*fresh, setting.info.name, setting.info.default_value);
     for (const StoredSetting& stored : scan(relation)) {
       fresh->generation = std::max(fresh->generation, stored.generation);
       const Setting* setting = find_setting(stored.name);

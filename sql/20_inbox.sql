@@ -24,6 +24,8 @@ CREATE TABLE stripe_events (
 CREATE INDEX stripe_events_created_at_idx ON stripe_events (created_at);
 CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id);
 CREATE INDEX stripe_events_unprocessed_idx ON stripe_events (next_retry_at) WHERE NOT processed;
+-- What an operator reset by hand is due whatever its next_retry_at says.
+CREATE INDEX stripe_events_reset_idx ON stripe_events (stripe_created) WHERE NOT processed AND retry_count = 0;
 CREATE INDEX stripe_events_waiting_idx ON stripe_events (waiting_for) WHERE NOT processed AND waiting_for IS NOT NULL;
 COMMENT ON TABLE stripe_events IS 'inbox: one row per Stripe event, its outcome and its retries';
 COMMENT ON COLUMN stripe_events.created_at IS 'when it was received';

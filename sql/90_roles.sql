@@ -42,10 +42,11 @@ BEGIN
                                  'refresh_subscription_cache', 'ingest_metrics']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
-                              'get_or_create_stripe_customer', 'link_stripe_customer', 'check_user_id']
+                              'get_or_create_stripe_customer', 'link_stripe_customer']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
-                                 'get_billing_settings', 'ingest_metrics', 'stripe_time', 'stripe_id']
+                                 'get_billing_settings', 'ingest_metrics', 'stripe_time', 'stripe_id',
+                                 'stripe_integer', 'stripe_flag']
         WHEN 'user' THEN ARRAY['my_subscription_state']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p

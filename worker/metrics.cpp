@@ -127,6 +127,8 @@ std::string Metrics::render(const Now& now) const {
   labelled(out, "pg_billing_events_total", "counter", "Events committed, by outcome.", "outcome", outcomes);
   labelled(out, "pg_billing_retried_events_total", "counter", "Stored events tried again later, by outcome.",
            "outcome", retried);
+  labelled(out, "pg_billing_housekeeping_failures_total", "counter",
+           "Calls besides webhooks that failed, by function.", "function", housekeeping_failures);
   head(out, "pg_billing_batch_size", "histogram", "Events in one transaction.");
   batch_size.render(out, "pg_billing_batch_size");
   head(out, "pg_billing_batch_seconds", "histogram", "Time of one batch in the database, commit included.");

@@ -52,6 +52,7 @@ class Metrics {
   std::uint64_t duplicates = 0;
   std::map<std::string, std::uint64_t, std::less<>> outcomes;
   std::map<std::string, std::uint64_t, std::less<>> retried;
+  std::map<std::string, std::uint64_t, std::less<>> housekeeping_failures;  // by function
 
   std::uint64_t batches_run_again = 0;
   std::uint64_t database_connects = 0;

@@ -58,7 +58,8 @@ Fault fault_of(const std::string& sqlstate) {
   const std::string_view group = std::string_view(sqlstate).substr(0, 2);
   for (const std::string_view system : {"40", "53", "57", "58", "XX", "08"})
     if (group == system) return Fault::system;
-  if (sqlstate == "25006" || sqlstate.empty()) return Fault::system;
+  // 55P03: a lock was not to be had in time. Empty: libpq itself gave up.
+  if (sqlstate == "25006" || sqlstate == "55P03" || sqlstate.empty()) return Fault::system;
   for (const std::string_view setup : {"0A", "28", "3D", "3F", "42", "55", "25"})
     if (group == setup) return Fault::setup;
   return Fault::data;
@@ -88,13 +89,13 @@ asio::awaitable<std::optional<Problem>> Store::check() {
     co_return Problem{"read_only", "transactions of role " + role + " are read-only in this database",
                       "turn default_transaction_read_only off"};
   if (version.empty())
-    co_return Problem{"extension_missing",
-                      "the extension pg_billing is not in database " + text_at(reply, 9),
+    co_return Problem{"extension_missing", "the extension pg_billing is not in database " + text_at(reply, 9),
                       "run CREATE EXTENSION pg_billing there, or correct DATABASE_URL"};
   if (!version.starts_with(kVersions))
-    co_return Problem{"extension_version",
-                      "this worker is version " PG_BILLING_VERSION ", the extension is version " + version,
-                      "install worker and extension of the same release, then run ALTER EXTENSION pg_billing UPDATE"};
+    co_return Problem{
+        "extension_version",
+        "this worker is version " PG_BILLING_VERSION ", the extension is version " + version,
+        "install worker and extension of the same release, then run ALTER EXTENSION pg_billing UPDATE"};
   if (!wanted_schema_.empty() && wanted_schema_ != schema)
     co_return Problem{"schema_mismatch",
                       "PG_BILLING_SCHEMA is " + wanted_schema_ + ", the extension is in schema " + schema,
@@ -146,8 +147,8 @@ std::optional<std::vector<EventResult>> Store::results(const Reply& reply, std::
 }
 
 asio::awaitable<Reply> Store::retry(int rows) {
-  return database_.query("SELECT stripe_event_id, outcome, error FROM " +
-                             function("retry_stripe_events(") + std::to_string(rows) + ")",
+  return database_.query("SELECT stripe_event_id, outcome, error FROM " + function("retry_stripe_events(") +
+                             std::to_string(rows) + ")",
                          {}, kHousekeepingLimit);
 }
 

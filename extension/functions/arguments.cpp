@@ -37,10 +37,10 @@ void check_user(const std::string& user_id) {
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "user_id must not be empty",
                        "A user id is 1 to 255 bytes of text: whoever pays.");
   if (user_id.size() > kMaxUserIdBytes)
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       "user_id is " + std::to_string(user_id.size()) + " bytes long: \"" + user_id.substr(0, 32) +
-                           "...\"",
-                       "A user id is 1 to 255 bytes of text: whoever pays.");
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "user_id is " + std::to_string(user_id.size()) + " bytes long: \"" + user_id.substr(0, 32) + "...\"",
+        "A user id is 1 to 255 bytes of text: whoever pays.");
 }
 
 std::string user_argument(FunctionCallInfo fcinfo, int index) {
@@ -58,10 +58,12 @@ Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<
   });
   Json options = parse_json(text);
   if (!options.is_object())
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("options must be a JSON object, not ") + text,
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string("options must be a JSON object, not ") + text,
                        "Leave it out, or pass an object.");
   for (const auto& [key, value] : options.items()) {
-    if (std::find_if(known.begin(), known.end(), [&](const char* name) { return key == name; }) != known.end())
+    if (std::find_if(known.begin(), known.end(), [&](const char* name) { return key == name; }) !=
+        known.end())
       continue;
     std::string names;
     for (const char* name : known) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -86,7 +88,8 @@ Datum jsonb_datum(const std::string& text) {
 }
 
 Datum text_datum(const std::string& text) {
-  return pg::guard([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
+  return pg::guard(
+      [&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
 }
 
 std::string calling_role() {

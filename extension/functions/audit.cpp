@@ -11,8 +11,10 @@ namespace billing::audit {
 namespace {
 
 pg::Statement insert(
-    "INSERT INTO @audit_logs AS a (user_id, fact, action, subject, actor, reason, event_id, event_created, details)"
-    " SELECT r.user_id, r.fact, r.action, r.subject, r.actor, r.reason, r.event_id, r.event_created, r.details::jsonb"
+    "INSERT INTO @audit_logs AS a (user_id, fact, action, subject, actor, reason, event_id, event_created, "
+    "details)"
+    " SELECT r.user_id, r.fact, r.action, r.subject, r.actor, r.reason, r.event_id, r.event_created, "
+    "r.details::jsonb"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
     "  r(user_id, fact, action, subject, actor, reason, event_id, event_created, details)"
     " ON CONFLICT (user_id, fact) DO UPDATE SET event_id = excluded.event_id,"
@@ -59,9 +61,10 @@ void write(std::vector<Entry> entries) {
     return std::tie(a.user_id, a.fact, a.event_created, a.event_id) <
            std::tie(b.user_id, b.fact, b.event_created, b.event_id);
   });
-  entries.erase(std::unique(entries.begin(), entries.end(),
-                            [](const Entry& a, const Entry& b) { return a.user_id == b.user_id && a.fact == b.fact; }),
-                entries.end());
+  entries.erase(
+      std::unique(entries.begin(), entries.end(),
+                  [](const Entry& a, const Entry& b) { return a.user_id == b.user_id && a.fact == b.fact; }),
+      entries.end());
   pg::Texts user_id, fact, action, subject, actor, reason, event_id, details;
   pg::Times created;
   for (const Entry& entry : entries) {

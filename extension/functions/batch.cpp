@@ -27,8 +27,9 @@ constexpr const char* kWaitingForLink = "link:";
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
 // mutex of everything that belongs to the customer.
 bool concerns_user(const Event& event) {
-  return !event.customer_id.empty() && (needs_user(event) || link_evidence(event) || event.object_type == "customer" ||
-                                        event.object_type == "charge" || event.object_type == "invoice_payment");
+  return !event.customer_id.empty() &&
+         (needs_user(event) || link_evidence(event) || event.object_type == "customer" ||
+          event.object_type == "charge" || event.object_type == "invoice_payment");
 }
 
 class Batch {
@@ -68,7 +69,8 @@ class Batch {
       const Event& event = *work->event;
       if (event.livemode != settings_.live) {
         work->settle(Outcome::ignored, std::string("an event of ") + (event.livemode ? "live" : "test") +
-                                           " mode, while billing.mode is " + (settings_.live ? "live" : "test"));
+                                           " mode, while billing.mode is " +
+                                           (settings_.live ? "live" : "test"));
       } else if (event.thin) {
         work->settle(Outcome::ignored, "a thin event names its object without carrying it");
       } else if (!in_scope(settings_.scope, event)) {
@@ -113,12 +115,13 @@ class Batch {
     }
   }
 
-  // The strongest evidence in the batch binds a customer that nobody is linked to; what names somebody else is
-  // recorded and waits for a person.
+  // The strongest evidence in the batch binds a customer that nobody is linked to; what names somebody else
+  // is recorded and waits for a person.
   void bind_customers() {
     using Claim = std::tuple<std::string, int, Seconds, std::string, LinkEvidence>;
     std::vector<Claim> claims;
-    for (const auto& [customer, evidence] : options_.links) claims.emplace_back(customer, -1, 0, "", evidence);
+    for (const auto& [customer, evidence] : options_.links)
+      claims.emplace_back(customer, -1, 0, "", evidence);
     for (const Work* work : open()) {
       const Event& event = *work->event;
       if (event.customer_id.empty()) continue;
@@ -181,7 +184,8 @@ class Batch {
       if (!needs_user(event)) continue;
       const auto link = links_.find(event.customer_id);
       if (link != links_.end() && link->second.user_id) continue;
-      const std::string message = event.customer_id + " has no user; run SELECT link_stripe_customer('user_1','" +
+      const std::string message = event.customer_id +
+                                  " has no user; run SELECT link_stripe_customer('user_1','" +
                                   event.customer_id + "')";
       if (work->stored && now_ - work->received > instant(settings_.parked_limit)) {
         work->settle(Outcome::failed, message + "; given up after waiting for billing.parked_limit");
@@ -227,7 +231,8 @@ class Batch {
       if (!subscription.empty()) {
         touched.customers.insert(event.customer_id);
         touched.subscriptions.insert(subscription);
-      } else if (is_deletion(event.type) || event.object_type == "charge" || event.object_type == "invoice_payment") {
+      } else if (is_deletion(event.type) || event.object_type == "charge" ||
+                 event.object_type == "invoice_payment") {
         whole(event.customer_id);
       }
     }
@@ -327,7 +332,8 @@ void require_safe_transaction() {
     throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION, "events cannot be applied on a standby",
                        "Connect to the primary: target_session_attrs=read-write finds it.");
   if (XactReadOnly)
-    throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION, "events cannot be applied in a read-only transaction",
+    throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                       "events cannot be applied in a read-only transaction",
                        "SET TRANSACTION READ WRITE, or see default_transaction_read_only.");
   if (IsolationUsesXactSnapshot())
     throw pg::SqlError(ERRCODE_ACTIVE_SQL_TRANSACTION,

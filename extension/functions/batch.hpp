@@ -23,8 +23,8 @@ struct BatchOptions {
 // Parses the payload into its event; one that cannot be read is settled as failed for good.
 void read_payload(Work& work);
 
-// Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its own;
-// those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
+// Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its
+// own; those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
 void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options = {});
 
 // Refuses transactions in which events cannot be applied safely: read-only, REPEATABLE READ and above,

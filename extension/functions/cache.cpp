@@ -13,7 +13,8 @@ namespace billing::cache {
 namespace {
 
 pg::Statement upsert(
-    "INSERT INTO @subscription_cache (user_id, status, has_access, state, valid_from, valid_until, generation,"
+    "INSERT INTO @subscription_cache (user_id, status, has_access, state, valid_from, valid_until, "
+    "generation,"
     "  cached_at, expires_at)"
     " SELECT r.user_id, r.status, r.has_access, r.state::jsonb, r.valid_from, r.valid_until, $7, $8, $9"
     " FROM unnest($1, $2, $3, $4, $5, $6) r(user_id, status, has_access, state, valid_from, valid_until)"

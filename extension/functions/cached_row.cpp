@@ -5,7 +5,17 @@ namespace billing {
 namespace {
 
 // Positions in CREATE TABLE subscription_cache.
-enum Column { kUserId = 1, kStatus, kHasAccess, kState, kValidFrom, kValidUntil, kGeneration, kCachedAt, kExpiresAt };
+enum Column {
+  kUserId = 1,
+  kStatus,
+  kHasAccess,
+  kState,
+  kValidFrom,
+  kValidUntil,
+  kGeneration,
+  kCachedAt,
+  kExpiresAt
+};
 
 }  // namespace
 

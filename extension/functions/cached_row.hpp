@@ -1,7 +1,6 @@
 // One probe of subscription_cache, without SPI: what a reader's hit costs.
 #pragma once
 
-
 #include "pg/prelude.hpp"
 #include "pg/spi.hpp"
 
@@ -13,9 +12,9 @@ struct CachedRow {
   Jsonb* state = nullptr;  // a copy in the current memory context
 };
 
-// Looks up the user's row with the active snapshot. A hit is valid at `now`, not expired, and of `generation`.
-// `unusable`: row-level security applies to the caller, so only SPI may read. Raises when the caller may not
-// SELECT from the table. Plain data: to be called under guard().
+// Looks up the user's row with the active snapshot. A hit is valid at `now`, not expired, and of
+// `generation`. `unusable`: row-level security applies to the caller, so only SPI may read. Raises when the
+// caller may not SELECT from the table. Plain data: to be called under guard().
 CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, TimestampTz now, int64 generation,
                           bool want_state);
 

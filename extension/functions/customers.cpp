@@ -22,7 +22,8 @@ void check_customer(const std::string& customer) {
 // Binds these customers and applies what waited for them. Returns how many events were waiting.
 std::int64_t link(const std::map<std::string, LinkEvidence>& links, Oid schema, const std::string& actor,
                   const std::string& reason) {
-  static pg::Statement waiting("SELECT count(*) FROM @stripe_events WHERE NOT processed AND waiting_for = ANY ($1)");
+  static pg::Statement waiting(
+      "SELECT count(*) FROM @stripe_events WHERE NOT processed AND waiting_for = ANY ($1)");
   pg::Texts keys;
   for (const auto& [customer, evidence] : links) keys.push_back("customer:" + customer);
   const std::int64_t before = waiting.run(keys).number(0, 0);
@@ -55,7 +56,8 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
     const auto locked = links::lock({customer}, {customer}, true);
     const std::optional<std::string>& linked = locked.at(customer).user_id;
     if (linked && *linked != user_id)
-      throw pg::SqlError(ERRCODE_UNIQUE_VIOLATION, customer + " is already linked to " + *linked + ", not " + user_id,
+      throw pg::SqlError(ERRCODE_UNIQUE_VIOLATION,
+                         customer + " is already linked to " + *linked + ", not " + user_id,
                          "A customer never moves between users silently: SELECT explain_user('" + *linked +
                              "') shows what depends on it.");
     std::int64_t applied = 0;
@@ -73,7 +75,8 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
 PG_BILLING_FUNCTION(fix_customer_links) {
   static pg::Statement evidence(
       "SELECT o.stripe_customer_id, o.object_type, o.object::text, o.event_created, o.object_id"
-      " FROM @stripe_objects o LEFT JOIN @stripe_customer_links l ON l.stripe_customer_id = o.stripe_customer_id"
+      " FROM @stripe_objects o LEFT JOIN @stripe_customer_links l ON l.stripe_customer_id = "
+      "o.stripe_customer_id"
       " WHERE l.user_id IS NULL AND o.stripe_customer_id IS NOT NULL AND o.object IS NOT NULL"
       "  AND o.object_type IN ('customer', 'subscription', 'invoice', 'checkout.session')"
       " ORDER BY o.event_created, o.object_id");
@@ -81,7 +84,8 @@ PG_BILLING_FUNCTION(fix_customer_links) {
       "SELECT c.id, c.waiting FROM (SELECT l.stripe_customer_id AS id, (SELECT count(*) FROM @stripe_events e"
       "  WHERE NOT e.processed AND e.waiting_for = 'customer:' || l.stripe_customer_id) AS waiting"
       "  FROM @stripe_customer_links l WHERE l.user_id IS NULL"
-      "  UNION SELECT o.object_id, 0 FROM @stripe_objects o WHERE o.object_type = 'customer' AND NOT o.deleted"
+      "  UNION SELECT o.object_id, 0 FROM @stripe_objects o WHERE o.object_type = 'customer' AND NOT "
+      "o.deleted"
       "   AND NOT EXISTS (SELECT FROM @stripe_customer_links l WHERE l.stripe_customer_id = o.object_id)) c"
       " ORDER BY c.waiting DESC, c.id");
   const Oid schema = pg::function_schema(fcinfo);

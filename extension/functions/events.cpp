@@ -1,4 +1,5 @@
-// process_stripe_events, process_stripe_event, receive_stripe_webhook, retry_stripe_events, replay_stripe_event.
+// process_stripe_events, process_stripe_event, receive_stripe_webhook, retry_stripe_events,
+// replay_stripe_event.
 #include <vector>
 
 #include "core/signature.hpp"
@@ -23,7 +24,8 @@ struct Slice {
 // The elements of a text[] argument; valid as long as the call.
 std::vector<std::string_view> payloads_argument(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(0))
-    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "payloads must not be null", "Pass an array of webhook bodies.");
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "payloads must not be null",
+                       "Pass an array of webhook bodies.");
   int count = 0;
   const Slice* slices = pg::guard([&]() -> const Slice* {
     ArrayType* array = PG_GETARG_ARRAYTYPE_P(0);
@@ -41,7 +43,8 @@ std::vector<std::string_view> payloads_argument(FunctionCallInfo fcinfo) {
     return made;
   });
   if (static_cast<std::size_t>(count) > kMaxEvents)
-    throw pg::SqlError(ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many payloads in one call: " + std::to_string(count),
+    throw pg::SqlError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                       "too many payloads in one call: " + std::to_string(count),
                        "Pass at most " + std::to_string(kMaxEvents) + ".");
   std::vector<std::string_view> payloads;
   std::size_t bytes = 0;
@@ -197,8 +200,9 @@ PG_BILLING_FUNCTION(receive_stripe_webhook) {
     secrets = webhook_secrets();
   }
   if (secrets.empty())
-    throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no webhook secret is configured",
-                       "Fill billing_webhook_secrets with COPY ... FROM STDIN, so that no secret is in SQL text.");
+    throw pg::SqlError(
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no webhook secret is configured",
+        "Fill billing_webhook_secrets with COPY ... FROM STDIN, so that no secret is in SQL text.");
   const auto now = pg::from_timestamptz(pg::guard([] { return GetCurrentTimestamp(); })) / 1'000'000;
   const SignatureVerdict verdict = verify_signature(payload, signature, secrets, now);
   // PT400 becomes HTTP 400 through PostgREST.
@@ -233,7 +237,8 @@ PG_BILLING_FUNCTION(replay_stripe_event) {
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, "there is no event \"" + id + "\"",
                          "SELECT stripe_event_id FROM stripe_events lists those received.");
     if (!stored[0].payload_kept)
-      throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the payload of \"" + id + "\" is no longer stored",
+      throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                         "the payload of \"" + id + "\" is no longer stored",
                          "Send it again from Stripe's dashboard, within 30 days.");
     stored[0].work.tries = 0;
     apply_stored(stored, settings(schema));

@@ -71,14 +71,16 @@ pg::Statement find_known("SELECT e.stripe_event_id FROM @stripe_events e WHERE e
 
 pg::Statement insert_events(
     "INSERT INTO @stripe_events (stripe_event_id, event_type, object_id, object_type, stripe_customer_id,"
-    "  stripe_account, livemode, api_version, stripe_created, endpoint, processed, processed_at, outcome, error,"
+    "  stripe_account, livemode, api_version, stripe_created, endpoint, processed, processed_at, outcome, "
+    "error,"
     "  retry_count, next_retry_at, waiting_for)"
     " SELECT r.id, r.type, r.object_id, r.object_type, r.customer, r.account, r.livemode, r.version,"
     "  coalesce(r.created, date_trunc('second', now())), r.endpoint, r.processed,"
     "  CASE WHEN r.processed THEN now() END, r.outcome, r.error, r.tries,"
     "  clock_timestamp() + make_interval(secs => r.wait), r.waiting_for"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-    "  r(id, type, object_id, object_type, customer, account, livemode, version, created, endpoint, processed,"
+    "  r(id, type, object_id, object_type, customer, account, livemode, version, created, endpoint, "
+    "processed,"
     "    outcome, error, tries, wait, waiting_for)"
     " ON CONFLICT (stripe_event_id) DO NOTHING"
     " RETURNING stripe_event_id");
@@ -92,14 +94,15 @@ pg::Statement insert_payloads(
 pg::Statement update_events(
     "UPDATE @stripe_events e"
     " SET processed = r.processed, processed_at = CASE WHEN r.processed THEN now() END, outcome = r.outcome,"
-    "  error = r.error, retry_count = r.tries, next_retry_at = clock_timestamp() + make_interval(secs => r.wait),"
+    "  error = r.error, retry_count = r.tries, next_retry_at = clock_timestamp() + make_interval(secs => "
+    "r.wait),"
     "  waiting_for = r.waiting_for"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7) r(id, processed, outcome, error, tries, wait, waiting_for)"
     " WHERE e.stripe_event_id = r.id");
 
-#define STORED_COLUMNS \
+#define STORED_COLUMNS                                                     \
   " e.stripe_event_id, p.payload, e.endpoint, e.retry_count, e.created_at" \
-  " FROM @stripe_events e LEFT JOIN @stripe_event_payloads p" \
+  " FROM @stripe_events e LEFT JOIN @stripe_event_payloads p"              \
   "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
 
 pg::Statement claim_due_rows(
@@ -175,9 +178,10 @@ void insert(const std::vector<Work*>& works, const Settings& settings) {
     livemode.push_back((event != nullptr ? event->livemode : settings.live) ? 1 : 0);
     created.add(event != nullptr ? std::optional(event->created) : std::nullopt);
   }
-  const pg::Rows rows = insert_events.run(verdicts.id, type, object_id, object_type, customer, account, livemode,
-                                          version, created, endpoint, verdicts.processed, verdicts.outcome,
-                                          verdicts.error, verdicts.tries, verdicts.retry_in, verdicts.waiting_for);
+  const pg::Rows rows =
+      insert_events.run(verdicts.id, type, object_id, object_type, customer, account, livemode, version,
+                        created, endpoint, verdicts.processed, verdicts.outcome, verdicts.error,
+                        verdicts.tries, verdicts.retry_in, verdicts.waiting_for);
   std::set<std::string> ours;
   for (std::size_t i = 0; i < rows.size(); ++i) ours.insert(rows.text(i, 0));
 
@@ -222,6 +226,8 @@ std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
   return claimed;
 }
 
-std::vector<Stored> claim_one(const std::string& stripe_event_id) { return stored(claim_one_row.run(stripe_event_id)); }
+std::vector<Stored> claim_one(const std::string& stripe_event_id) {
+  return stored(claim_one_row.run(stripe_event_id));
+}
 
 }  // namespace billing::inbox

@@ -13,7 +13,8 @@ namespace billing::inbox {
 // Counts a second arrival of each id that is stored already, and returns those ids.
 std::set<std::string> find_duplicates(const std::vector<Work*>& works);
 
-// Stores new events with their final outcome; those that another transaction stored meanwhile become duplicates.
+// Stores new events with their final outcome; those that another transaction stored meanwhile become
+// duplicates.
 void insert(const std::vector<Work*>& works, const Settings& settings);
 
 // Writes the outcome of events that are stored already.
@@ -28,7 +29,8 @@ struct Stored {
 
 // Locks up to `max_rows` events whose retry is due, oldest first, skipping those that others hold.
 std::vector<Stored> claim_due(const Settings& settings, int max_rows);
-// Locks the events that wait for `what` (at most 1000; the rest is made due), skipping those that others hold.
+// Locks the events that wait for `what` (at most 1000; the rest is made due), skipping those that others
+// hold.
 std::vector<Stored> claim_waiting(const std::vector<std::string>& what);
 // Locks one event, waiting for it; empty when there is none.
 std::vector<Stored> claim_one(const std::string& stripe_event_id);

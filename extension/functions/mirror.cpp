@@ -31,8 +31,8 @@ struct KeyArrays {
   }
 };
 
-#define KEYS_MATCH                                                                    \
-  " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"                       \
+#define KEYS_MATCH                                                                      \
+  " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"                         \
   " JOIN @stripe_objects o ON o.stripe_account = k.account AND o.livemode = k.livemode" \
   "  AND o.object_type = k.type AND o.object_id = k.id"
 
@@ -46,19 +46,23 @@ pg::Statement read_snapshot(
 #undef KEYS_MATCH
 
 #define VALUES_ROW                                                                                      \
-  " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"                  \
-  "  r(account, livemode, type, id, customer, parent, object, version, deleted, ambiguous, paid_until,"   \
+  " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"                 \
+  "  r(account, livemode, type, id, customer, parent, object, version, deleted, ambiguous, paid_until," \
   "    finality, created, origin, lifecycle, event)"
 
 pg::Statement insert_rows(
-    "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id, stripe_customer_id, parent_id,"
-    "  object, api_version, deleted, ambiguous, paid_until, finality, event_created, origin, lifecycle, event_id)"
-    " SELECT r.account, r.livemode, r.type, r.id, r.customer, r.parent, r.object::jsonb, r.version, r.deleted,"
+    "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id, stripe_customer_id, "
+    "parent_id,"
+    "  object, api_version, deleted, ambiguous, paid_until, finality, event_created, origin, lifecycle, "
+    "event_id)"
+    " SELECT r.account, r.livemode, r.type, r.id, r.customer, r.parent, r.object::jsonb, r.version, "
+    "r.deleted,"
     "  r.ambiguous, r.paid_until, r.finality, r.created, r.origin, r.lifecycle, r.event" VALUES_ROW
     " ON CONFLICT (stripe_account, livemode, object_type, object_id) DO NOTHING"
     " RETURNING stripe_account, livemode, object_type, object_id");
 pg::Statement update_rows(
-    "UPDATE @stripe_objects o SET stripe_customer_id = r.customer, parent_id = r.parent, object = r.object::jsonb,"
+    "UPDATE @stripe_objects o SET stripe_customer_id = r.customer, parent_id = r.parent, object = "
+    "r.object::jsonb,"
     "  api_version = r.version, deleted = r.deleted, ambiguous = r.ambiguous, paid_until = r.paid_until,"
     "  finality = r.finality, event_created = r.created, origin = r.origin, lifecycle = r.lifecycle,"
     "  event_id = r.event, updated_at = now()" VALUES_ROW
@@ -86,8 +90,9 @@ Table lock_existing(const std::set<Key>& keys) {
     row.exists = true;
     row.has_rank = !rows.null(i, 4);
     if (row.has_rank)
-      row.rank = Rank{static_cast<int>(rows.number(i, 4)), *rows.maybe_seconds(i, 5),
-                      static_cast<int>(rows.number(i, 6)), static_cast<int>(rows.number(i, 7)), rows.text(i, 8)};
+      row.rank =
+          Rank{static_cast<int>(rows.number(i, 4)), *rows.maybe_seconds(i, 5),
+               static_cast<int>(rows.number(i, 6)), static_cast<int>(rows.number(i, 7)), rows.text(i, 8)};
     row.ambiguous = rows.flag(i, 9);
     table[key_from(rows, i)] = row;
   }
@@ -153,8 +158,8 @@ struct RowArrays {
     event.push_back(row.rank.event_id);
   }
   pg::Rows run(pg::Statement& statement) const {
-    return statement.run(keys.account, keys.livemode, keys.type, keys.id, customer, parent, object, version, deleted,
-                         ambiguous, paid_until, finality, created, origin, lifecycle, event);
+    return statement.run(keys.account, keys.livemode, keys.type, keys.id, customer, parent, object, version,
+                         deleted, ambiguous, paid_until, finality, created, origin, lifecycle, event);
   }
 };
 
@@ -208,10 +213,12 @@ Key key_of(const Event& event) { return {event.account, event.livemode, event.ob
 void fold(const std::vector<Work*>& works) {
   std::map<Key, std::vector<const Event*>> incoming;
   for (const Work* work : works)
-    if (work->event && !work->event->thin && !work->event->object_id.empty() && !work->event->object_type.empty())
+    if (work->event && !work->event->thin && !work->event->object_id.empty() &&
+        !work->event->object_type.empty())
       incoming[key_of(*work->event)].push_back(&*work->event);
 
-  // A row that another transaction inserts between our look and our insert is looked at again; it exists by then.
+  // A row that another transaction inserts between our look and our insert is looked at again; it exists by
+  // then.
   while (!incoming.empty()) {
     std::set<Key> keys;
     for (const auto& [key, events] : incoming) keys.insert(key);
@@ -228,9 +235,11 @@ void fold(const std::vector<Work*>& works) {
 
 std::vector<Subscription> subscriptions(const Touched& touched) {
   if (touched.customers.empty()) return {};
-  const auto texts = [](const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); };
-  const pg::Rows rows =
-      read_subscriptions.run(texts(touched.customers), texts(touched.subscriptions), texts(touched.whole_customers));
+  const auto texts = [](const std::set<std::string>& values) {
+    return pg::Texts(values.begin(), values.end());
+  };
+  const pg::Rows rows = read_subscriptions.run(texts(touched.customers), texts(touched.subscriptions),
+                                               texts(touched.whole_customers));
   std::vector<Subscription> found;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Subscription one = read_subscription(parse_json(rows.view(i, 0)));

@@ -23,8 +23,8 @@ struct Key {
 };
 Key key_of(const Event& event);
 
-// Folds the snapshots of these events into the mirror. The result depends on the set of events received for an
-// object, not on their order or number.
+// Folds the snapshots of these events into the mirror. The result depends on the set of events received for
+// an object, not on their order or number.
 void fold(const std::vector<Work*>& works);
 
 // What a batch has touched, and whose rows therefore have to follow the mirror.
@@ -33,7 +33,8 @@ struct Touched {
   std::set<std::string> subscriptions;    // these subscriptions
   std::set<std::string> whole_customers;  // every subscription of these customers
 };
-// The touched subscriptions as the mirror has them now, with what their invoices, schedules and customers add.
+// The touched subscriptions as the mirror has them now, with what their invoices, schedules and customers
+// add.
 std::vector<Subscription> subscriptions(const Touched& touched);
 
 }  // namespace billing::mirror

@@ -38,7 +38,8 @@ PG_BILLING_FUNCTION(set_billing_setting) {
     const std::optional<std::string> old = before.empty() ? std::nullopt : before.maybe_text(0, 0);
     write.run(name, value, reason, calling_role());
     audit::Entry entry = audit::done_by_hand("", "setting_changed", name, reason);
-    entry.details = {{"old", old ? Json(*old) : Json(nullptr)}, {"new", value ? Json(*value) : Json(nullptr)}};
+    entry.details = {{"old", old ? Json(*old) : Json(nullptr)},
+                     {"new", value ? Json(*value) : Json(nullptr)}};
     audit::write({entry});
   }
   // Sent at commit: every backend forgets its copy before its next look.

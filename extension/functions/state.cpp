@@ -28,8 +28,8 @@ Question question(FunctionCallInfo fcinfo, bool with_instant) {
   return q;
 }
 
-// The probe, and through SPI where the probe finds nothing or may not look: on a distributed table the local one
-// is an empty shell.
+// The probe, and through SPI where the probe finds nothing or may not look: on a distributed table the local
+// one is an empty shell.
 CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
   const char* user_id = q.user_id.data();
   const std::size_t length = q.user_id.size();
@@ -41,7 +41,8 @@ CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
 }
 
 pg::Statement read_cached(
-    "SELECT c.state::text, c.has_access FROM @subscription_cache c WHERE c.user_id = $1 AND c.valid_from <= $2"
+    "SELECT c.state::text, c.has_access FROM @subscription_cache c WHERE c.user_id = $1 AND c.valid_from <= "
+    "$2"
     " AND $2 < c.valid_until AND $2 < c.expires_at AND c.generation = $3");
 
 struct Answer {
@@ -98,7 +99,9 @@ PG_BILLING_FUNCTION(get_user_subscription_state) {
   return jsonb_datum(found.json);
 }
 
-PG_BILLING_FUNCTION(has_active_subscription) { return BoolGetDatum(answer(question(fcinfo, false), false).has_access); }
+PG_BILLING_FUNCTION(has_active_subscription) {
+  return BoolGetDatum(answer(question(fcinfo, false), false).has_access);
+}
 
 PG_BILLING_FUNCTION(require_subscription) {
   const Question q = question(fcinfo, false);

@@ -9,30 +9,42 @@ namespace billing::subscriptions {
 namespace {
 
 pg::Statement upsert(
-    "INSERT INTO @user_subscriptions AS u (user_id, stripe_subscription_id, stripe_customer_id, stripe_account,"
-    "  livemode, status, price_id, product_id, quantity, current_period_start, current_period_end, next_renewal,"
-    "  trial_start, trial_end, cancel_at_period_end, cancel_at, canceled_at, ended_at, paid_through, pause_behavior,"
-    "  pause_resumes_at, collection_method, latest_invoice_id, schedule_id, scheduled_change, customer_deleted, items,"
+    "INSERT INTO @user_subscriptions AS u (user_id, stripe_subscription_id, stripe_customer_id, "
+    "stripe_account,"
+    "  livemode, status, price_id, product_id, quantity, current_period_start, current_period_end, "
+    "next_renewal,"
+    "  trial_start, trial_end, cancel_at_period_end, cancel_at, canceled_at, ended_at, paid_through, "
+    "pause_behavior,"
+    "  pause_resumes_at, collection_method, latest_invoice_id, schedule_id, scheduled_change, "
+    "customer_deleted, items,"
     "  items_truncated, metadata, stripe_created, event_created, ambiguous)"
     " SELECT r.user_id, r.id, r.customer, r.account, r.livemode, r.status, r.price, r.product, r.quantity,"
-    "  r.period_start, r.period_end, r.next_renewal, r.trial_start, r.trial_end, r.at_period_end, r.cancel_at,"
+    "  r.period_start, r.period_end, r.next_renewal, r.trial_start, r.trial_end, r.at_period_end, "
+    "r.cancel_at,"
     "  r.canceled_at, r.ended_at, r.paid_through, r.pause, r.resumes_at, r.collection, r.invoice, r.schedule,"
     "  r.change::jsonb, r.customer_deleted, r.items::jsonb, r.truncated, r.metadata::jsonb, r.created,"
     "  r.event_created, r.ambiguous"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+    "$21, $22,"
     "  $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)"
-    "  r(user_id, id, customer, account, livemode, status, price, product, quantity, period_start, period_end,"
-    "    next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at, ended_at, paid_through, pause,"
-    "    resumes_at, collection, invoice, schedule, change, customer_deleted, items, truncated, metadata, created,"
+    "  r(user_id, id, customer, account, livemode, status, price, product, quantity, period_start, "
+    "period_end,"
+    "    next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at, ended_at, "
+    "paid_through, pause,"
+    "    resumes_at, collection, invoice, schedule, change, customer_deleted, items, truncated, metadata, "
+    "created,"
     "    event_created, ambiguous)"
     " ON CONFLICT (user_id, stripe_subscription_id) DO UPDATE SET"
     "  stripe_customer_id = excluded.stripe_customer_id, stripe_account = excluded.stripe_account,"
     "  livemode = excluded.livemode, status = excluded.status, price_id = excluded.price_id,"
     "  product_id = excluded.product_id, quantity = excluded.quantity,"
-    "  current_period_start = excluded.current_period_start, current_period_end = excluded.current_period_end,"
-    "  next_renewal = excluded.next_renewal, trial_start = excluded.trial_start, trial_end = excluded.trial_end,"
+    "  current_period_start = excluded.current_period_start, current_period_end = "
+    "excluded.current_period_end,"
+    "  next_renewal = excluded.next_renewal, trial_start = excluded.trial_start, trial_end = "
+    "excluded.trial_end,"
     "  cancel_at_period_end = excluded.cancel_at_period_end, cancel_at = excluded.cancel_at,"
-    "  canceled_at = excluded.canceled_at, ended_at = excluded.ended_at, paid_through = excluded.paid_through,"
+    "  canceled_at = excluded.canceled_at, ended_at = excluded.ended_at, paid_through = "
+    "excluded.paid_through,"
     "  pause_behavior = excluded.pause_behavior, pause_resumes_at = excluded.pause_resumes_at,"
     "  collection_method = excluded.collection_method, latest_invoice_id = excluded.latest_invoice_id,"
     "  schedule_id = excluded.schedule_id, scheduled_change = excluded.scheduled_change,"
@@ -41,24 +53,31 @@ pg::Statement upsert(
     "  stripe_created = excluded.stripe_created, event_created = excluded.event_created,"
     "  ambiguous = excluded.ambiguous, updated_at = now()"
     " WHERE (u.stripe_customer_id, u.status, u.price_id, u.product_id, u.quantity, u.current_period_start,"
-    "   u.current_period_end, u.next_renewal, u.trial_start, u.trial_end, u.cancel_at_period_end, u.cancel_at,"
+    "   u.current_period_end, u.next_renewal, u.trial_start, u.trial_end, u.cancel_at_period_end, "
+    "u.cancel_at,"
     "   u.canceled_at, u.ended_at, u.paid_through, u.pause_behavior, u.pause_resumes_at, u.collection_method,"
-    "   u.latest_invoice_id, u.schedule_id, u.scheduled_change, u.customer_deleted, u.items, u.items_truncated,"
+    "   u.latest_invoice_id, u.schedule_id, u.scheduled_change, u.customer_deleted, u.items, "
+    "u.items_truncated,"
     "   u.metadata, u.stripe_created, u.event_created, u.ambiguous)"
     "  IS DISTINCT FROM"
-    "  (excluded.stripe_customer_id, excluded.status, excluded.price_id, excluded.product_id, excluded.quantity,"
-    "   excluded.current_period_start, excluded.current_period_end, excluded.next_renewal, excluded.trial_start,"
+    "  (excluded.stripe_customer_id, excluded.status, excluded.price_id, excluded.product_id, "
+    "excluded.quantity,"
+    "   excluded.current_period_start, excluded.current_period_end, excluded.next_renewal, "
+    "excluded.trial_start,"
     "   excluded.trial_end, excluded.cancel_at_period_end, excluded.cancel_at, excluded.canceled_at,"
     "   excluded.ended_at, excluded.paid_through, excluded.pause_behavior, excluded.pause_resumes_at,"
-    "   excluded.collection_method, excluded.latest_invoice_id, excluded.schedule_id, excluded.scheduled_change,"
+    "   excluded.collection_method, excluded.latest_invoice_id, excluded.schedule_id, "
+    "excluded.scheduled_change,"
     "   excluded.customer_deleted, excluded.items, excluded.items_truncated, excluded.metadata,"
     "   excluded.stripe_created, excluded.event_created, excluded.ambiguous)");
 
 pg::Statement select(
-    "SELECT user_id, stripe_subscription_id, stripe_customer_id, stripe_account, livemode, status, items::text,"
+    "SELECT user_id, stripe_subscription_id, stripe_customer_id, stripe_account, livemode, status, "
+    "items::text,"
     "  current_period_start, current_period_end, next_renewal, trial_start, trial_end, cancel_at_period_end,"
     "  cancel_at, canceled_at, ended_at, paid_through, pause_behavior, pause_resumes_at, collection_method,"
-    "  latest_invoice_id, schedule_id, scheduled_change::text, customer_deleted, items_truncated, stripe_created,"
+    "  latest_invoice_id, schedule_id, scheduled_change::text, customer_deleted, items_truncated, "
+    "stripe_created,"
     "  event_created, ambiguous"
     " FROM @user_subscriptions WHERE user_id = ANY ($1)");
 
@@ -110,8 +129,8 @@ Json items_json(const Subscription& subscription) {
 
 void store(const std::vector<Owned>& rows) {
   if (rows.empty()) return;
-  pg::Texts user_id, id, customer, account, status, price, product, pause, collection, invoice, schedule, change,
-      items, metadata;
+  pg::Texts user_id, id, customer, account, status, price, product, pause, collection, invoice, schedule,
+      change, items, metadata;
   pg::Flags livemode, at_period_end, customer_deleted, truncated, ambiguous;
   pg::Numbers quantity;
   pg::Times period_start, period_end, next_renewal, trial_start, trial_end, cancel_at, canceled_at, ended_at,
@@ -142,7 +161,8 @@ void store(const std::vector<Owned>& rows) {
     collection.push_back(unless_empty(s.collection_method));
     invoice.push_back(unless_empty(s.latest_invoice_id));
     schedule.push_back(unless_empty(s.schedule_id));
-    change.push_back(s.scheduled_change.is_null() ? std::nullopt : std::optional(to_text(s.scheduled_change)));
+    change.push_back(s.scheduled_change.is_null() ? std::nullopt
+                                                  : std::optional(to_text(s.scheduled_change)));
     customer_deleted.push_back(s.customer_deleted ? 1 : 0);
     items.push_back(to_text(items_json(s)));
     truncated.push_back(s.items_truncated ? 1 : 0);
@@ -151,10 +171,10 @@ void store(const std::vector<Owned>& rows) {
     event_created.add(s.event_created);
     ambiguous.push_back(s.ambiguous ? 1 : 0);
   }
-  upsert.run(user_id, id, customer, account, livemode, status, price, product, quantity, period_start, period_end,
-             next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at, ended_at, paid_through, pause,
-             resumes_at, collection, invoice, schedule, change, customer_deleted, items, truncated, metadata, created,
-             event_created, ambiguous);
+  upsert.run(user_id, id, customer, account, livemode, status, price, product, quantity, period_start,
+             period_end, next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at,
+             ended_at, paid_through, pause, resumes_at, collection, invoice, schedule, change,
+             customer_deleted, items, truncated, metadata, created, event_created, ambiguous);
 }
 
 std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users) {

@@ -14,11 +14,16 @@ enum class Outcome { processed, duplicate, parked, ignored, failed };
 
 inline const char* name_of(Outcome outcome) {
   switch (outcome) {
-    case Outcome::processed: return "processed";
-    case Outcome::duplicate: return "duplicate";
-    case Outcome::parked: return "parked";
-    case Outcome::ignored: return "ignored";
-    case Outcome::failed: break;
+    case Outcome::processed:
+      return "processed";
+    case Outcome::duplicate:
+      return "duplicate";
+    case Outcome::parked:
+      return "parked";
+    case Outcome::ignored:
+      return "ignored";
+    case Outcome::failed:
+      break;
   }
   return "failed";
 }
@@ -30,9 +35,9 @@ struct Work {
   std::string id;
   std::optional<Event> event;  // none when the payload cannot be read
 
-  bool stored = false;        // has its inbox row already: a retry, a replay, or woken by its link
-  bool keep_payload = true;   // false for what is out of scope
-  std::int64_t tries = 0;     // retry_count of the stored row
+  bool stored = false;       // has its inbox row already: a retry, a replay, or woken by its link
+  bool keep_payload = true;  // false for what is out of scope
+  std::int64_t tries = 0;    // retry_count of the stored row
   Instant received = 0;
 
   std::string unreadable;  // why there is no event

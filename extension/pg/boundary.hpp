@@ -73,13 +73,13 @@ Oid function_schema(FunctionCallInfo fcinfo);
 
 }  // namespace billing::pg
 
-#define PG_BILLING_FUNCTION(name)                                               \
-  static Datum name##_body(FunctionCallInfo fcinfo);                            \
-  PG_BILLING_EXPORT const Pg_finfo_record* pg_finfo_##name(void);               \
-  PG_BILLING_EXPORT Datum name(FunctionCallInfo fcinfo);                        \
-  const Pg_finfo_record* pg_finfo_##name(void) {                                \
-    static const Pg_finfo_record info = {1};                                    \
-    return &info;                                                               \
-  }                                                                             \
+#define PG_BILLING_FUNCTION(name)                                                           \
+  static Datum name##_body(FunctionCallInfo fcinfo);                                        \
+  PG_BILLING_EXPORT const Pg_finfo_record* pg_finfo_##name(void);                           \
+  PG_BILLING_EXPORT Datum name(FunctionCallInfo fcinfo);                                    \
+  const Pg_finfo_record* pg_finfo_##name(void) {                                            \
+    static const Pg_finfo_record info = {1};                                                \
+    return &info;                                                                           \
+  }                                                                                         \
   Datum name(FunctionCallInfo fcinfo) { return ::billing::pg::enter(name##_body, fcinfo); } \
   static Datum name##_body(FunctionCallInfo fcinfo)

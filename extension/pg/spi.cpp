@@ -16,7 +16,8 @@ Datum text_datum(const char* data, std::size_t size) {
   return PointerGetDatum(cstring_to_text_with_len(data, static_cast<int>(size)));
 }
 
-Datum array_datum(Datum* elements, bool* nulls, std::size_t count, Oid type, int length, bool by_value, char align) {
+Datum array_datum(Datum* elements, bool* nulls, std::size_t count, Oid type, int length, bool by_value,
+                  char align) {
   int dimensions[1] = {static_cast<int>(count)};
   int lower[1] = {1};
   if (count == 0) return PointerGetDatum(construct_empty_array(type));
@@ -75,11 +76,21 @@ Datum encode(const Parameter& p) {
 // Called under guard().
 void decode(Datum value, Oid type, Cell* cell) {
   switch (type) {
-    case INT8OID: cell->number = DatumGetInt64(value); break;
-    case INT4OID: cell->number = DatumGetInt32(value); break;
-    case INT2OID: cell->number = DatumGetInt16(value); break;
-    case BOOLOID: cell->number = DatumGetBool(value) ? 1 : 0; break;
-    case TIMESTAMPTZOID: cell->number = from_timestamptz(DatumGetTimestampTz(value)); break;
+    case INT8OID:
+      cell->number = DatumGetInt64(value);
+      break;
+    case INT4OID:
+      cell->number = DatumGetInt32(value);
+      break;
+    case INT2OID:
+      cell->number = DatumGetInt16(value);
+      break;
+    case BOOLOID:
+      cell->number = DatumGetBool(value) ? 1 : 0;
+      break;
+    case TIMESTAMPTZOID:
+      cell->number = from_timestamptz(DatumGetTimestampTz(value));
+      break;
     case TEXTOID: {
       text* t = DatumGetTextPP(value);
       cell->data = VARDATA_ANY(t);
@@ -117,7 +128,8 @@ Parameter parameter(std::int64_t v) { return {Parameter::Kind::number, INT8OID, 
 Parameter parameter(int v) { return parameter(static_cast<std::int64_t>(v)); }
 Parameter parameter(bool v) { return {Parameter::Kind::flag, BOOLOID, false, nullptr, v ? 1 : 0, 0}; }
 Parameter parameter(const Time& v) {
-  return {Parameter::Kind::time, TIMESTAMPTZOID, !v.value, nullptr, v.value ? to_timestamptz(*v.value) : 0, 0};
+  return {
+      Parameter::Kind::time, TIMESTAMPTZOID, !v.value, nullptr, v.value ? to_timestamptz(*v.value) : 0, 0};
 }
 Parameter parameter(const Texts& v) { return {Parameter::Kind::texts, TEXTARRAYOID, false, &v, 0, v.size()}; }
 Parameter parameter(const Numbers& v) {
@@ -153,11 +165,12 @@ Session::Session(Oid schema, Access access)
   guard([&] {
     char* name = get_namespace_name(schema);
     if (name == nullptr)
-      ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema)));
+      ereport(ERROR,
+              (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema)));
     strlcpy(quoted_, quote_identifier(name), sizeof(quoted_));
     guc_level_ = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                            true, 0, false);
     if (SPI_connect() != SPI_OK_CONNECT)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not connect to SPI")));
   });
@@ -198,8 +211,8 @@ void Statement::prepare(const Parameter* parameters, std::size_t count) {
   SPIPlanPtr plan = guard([&] {
     SPIPlanPtr made = SPI_prepare(sql.c_str(), static_cast<int>(count), types);
     if (made == nullptr || SPI_keepplan(made) != 0)
-      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-                      errmsg_internal("could not prepare a statement: %s", SPI_result_code_string(SPI_result))));
+      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not prepare a statement: %s",
+                                                                       SPI_result_code_string(SPI_result))));
     return made;
   });
   strlcpy(schema_, session.quoted_schema(), sizeof(schema_));
@@ -236,7 +249,8 @@ Rows Statement::execute(const Parameter* parameters, std::size_t count) {
     for (std::size_t row = 0; row < rows; ++row) {
       for (std::size_t column = 0; column < columns; ++column) {
         Cell* cell = &made[row * columns + column];
-        Datum value = SPI_getbinval(SPI_tuptable->vals[row], description, static_cast<int>(column) + 1, &cell->null);
+        Datum value =
+            SPI_getbinval(SPI_tuptable->vals[row], description, static_cast<int>(column) + 1, &cell->null);
         if (!cell->null) decode(value, SPI_gettypeid(description, static_cast<int>(column) + 1), cell);
       }
     }

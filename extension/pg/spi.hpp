@@ -61,7 +61,8 @@ struct Cell {
 // The result of one statement; valid until the session ends.
 class Rows {
  public:
-  Rows(const Cell* cells, std::size_t rows, std::size_t columns) : cells_(cells), rows_(rows), columns_(columns) {}
+  Rows(const Cell* cells, std::size_t rows, std::size_t columns)
+      : cells_(cells), rows_(rows), columns_(columns) {}
   std::size_t size() const { return rows_; }
   bool empty() const { return rows_ == 0; }
   bool null(std::size_t row, std::size_t column) const { return at(row, column).null; }
@@ -103,9 +104,9 @@ class Session {
   char quoted_[2 * NAMEDATALEN + 3];
 };
 
-// A statement with a kept plan. In its text "@" stands for the extension's schema and the dot after it: "@users".
-// Meant for static storage: it is built without calling PostgreSQL. Parameters are $1, $2...; every result
-// column is text, an integer, a boolean or a timestamptz.
+// A statement with a kept plan. In its text "@" stands for the extension's schema and the dot after it:
+// "@users". Meant for static storage: it is built without calling PostgreSQL. Parameters are $1, $2...; every
+// result column is text, an integer, a boolean or a timestamptz.
 class Statement {
  public:
   explicit constexpr Statement(const char* sql) : sql_(sql) {}

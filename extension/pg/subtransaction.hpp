@@ -14,8 +14,8 @@ struct Failure {
   std::string message;
   ErrorData* data = nullptr;  // to be re-thrown as it was; null for an error of our own
 
-  // The system's fault, not the work's: serialization, lack of resources, shutdown, I/O, internal errors, and a
-  // server that is read-only. The same work may succeed elsewhere or later.
+  // The system's fault, not the work's: serialization, lack of resources, shutdown, I/O, internal errors, and
+  // a server that is read-only. The same work may succeed elsewhere or later.
   bool is_systems() const;
   [[noreturn]] void rethrow() const;
 };

@@ -6,6 +6,7 @@ import pytest
 
 from harness.database import Database
 from harness.life import Life, flat
+from harness.objects import PRO
 
 # Deploying.
 DEPLOYMENT = [
@@ -125,7 +126,7 @@ def test_runbook_queries_run_verbatim(home):
     assert "*/10 * * * *" in answers[DEPLOYMENT[7]] and "(1 row)" in answers[DEPLOYMENT[7]]
     assert "evt_bob_01" in answers[MONITORING[3]] and "evt_ada" not in answers[MONITORING[3]]
     assert "active" in answers[MONITORING[4]]
-    assert "300" in answers[MONITORING[7]]
+    assert home.rows(MONITORING[7])[0]["valid"] == 1 and round(home.rows(MONITORING[7])[0]["avg_ttl_seconds"]) == 300
     assert "evt_ada_04" in answers[MONITORING[8]] and "(1 row)" in answers[MONITORING[8]]
     # The user of the deployment test has a state and no more: it is nobody's customer.
     assert home.state("test_user_id")["state"] == "no_subscription"
@@ -148,44 +149,55 @@ def test_marking_an_event_unprocessed_retries_it(database):
     assert database.value("SELECT processed FROM stripe_events WHERE stripe_event_id = 'evt_ada_02'") is True
 
 
-def test_a_given_up_event_is_retried_after_the_runbooks_update(any_database):
-    """An event that can't be applied is tried until the limit, then left alone, until an operator says otherwise."""
-    database = any_database
-    broken = {**Life("ada").customer_created(), "id": "evt_ada_02", "created": None}
-    assert database.outcomes(broken) == ["failed"]
-    (identity,) = [row["stripe_event_id"] for row in database.rows("SELECT stripe_event_id FROM {s}.stripe_events")]
-    row = "SELECT retry_count, error, processed FROM {s}.stripe_events WHERE stripe_event_id = %s"
-    assert database.rows(row, (identity,))[0]["retry_count"] >= 1
-    tries = 0
+def row_of(database, event_id):
+    return database.rows("SELECT processed, outcome, retry_count, next_retry_at, error FROM {s}.stripe_events "
+                         "WHERE stripe_event_id = %s", (event_id,))[0]
+
+
+def reset(database, event_id):
+    database.execute("UPDATE {s}.stripe_events SET processed = false, retry_count = 0 WHERE stripe_event_id = %s",
+                     (event_id,))
+
+
+def test_a_failing_event_is_tried_until_it_is_given_up_and_again_when_told(any_database):
+    """A rule of the operator's own makes one event fail: its neighbours do not care, it is retried with growing
+    pauses up to the limit, then left alone; after the runbook's UPDATE it takes full effect."""
+    database, ada, bob = any_database, Life("ada"), Life("bob", items=((PRO, 500),))
+    database.execute("ALTER TABLE {s}.user_subscriptions ADD CONSTRAINT small CHECK (quantity < 100)")
+    events = flat([ada.checkout_completed("user_ada"), bob.checkout_completed("user_bob"), ada.subscribed(),
+                   bob.subscribed()])
+    assert database.outcomes(*events) == ["processed", "processed", "processed", "failed"]
+    assert database.state("user_ada")["state"] == "active"
+    broken = events[-1]["id"]
+    first = row_of(database, broken)
+    assert first["retry_count"] == 1 and first["next_retry_at"] and "small" in first["error"]
+    assert database.retry() == [], "it is not due yet"
+    tries = 1
     while True:
-        database.execute("UPDATE {s}.stripe_events SET next_retry_at = now()")
+        database.execute("UPDATE {s}.stripe_events SET next_retry_at = now() WHERE next_retry_at IS NOT NULL")
         if not database.retry():
             break
         tries += 1
         assert tries < 1000
-    given_up = database.rows(row, (identity,))[0]
-    assert tries >= 1 and given_up["processed"] is False and given_up["error"]
+    assert tries > 1 and row_of(database, broken)["retry_count"] == tries
     assert database.value("SELECT {s}.ingest_metrics()")["given_up"] == 1
-    database.execute("UPDATE {s}.stripe_events SET processed = false, retry_count = 0 WHERE stripe_event_id = %s",
-                     (identity,))
-    assert [row["outcome"] for row in database.retry()] == ["failed"]
-    assert database.rows(row, (identity,))[0]["retry_count"] == 1
-
-
-def test_a_given_up_event_that_can_be_applied_takes_effect(any_database):
-    database, ada = any_database, Life("ada")
-    database.process(ada.checkout_completed("user_ada"))
-    created = ada.subscribed()
-    database.process(created)
-    database.execute("UPDATE {s}.stripe_events SET processed = false, outcome = 'failed', retry_count = 1000, "
-                     "error = 'given up' WHERE stripe_event_id = %s", (created["id"],))
-    database.execute("DELETE FROM {s}.user_subscriptions; DELETE FROM {s}.subscription_cache")
+    database.execute("ALTER TABLE {s}.user_subscriptions DROP CONSTRAINT small")
     assert database.retry() == []
-    database.execute("UPDATE {s}.stripe_events SET processed = false, retry_count = 0 WHERE stripe_event_id = %s",
-                     (created["id"],))
-    assert [row["outcome"] for row in database.retry()] == ["processed"]
-    assert database.state("user_ada")["state"] == "active"
-    assert database.value("SELECT error FROM {s}.stripe_events WHERE stripe_event_id = %s", (created["id"],)) is None
+    reset(database, broken)
+    assert [(row["stripe_event_id"], row["outcome"]) for row in database.retry()] == [(broken, "processed")]
+    assert database.state("user_bob")["quantity"] == 500
+    assert row_of(database, broken)["error"] is None
+
+
+def test_an_event_that_no_retry_can_help_is_given_up_at_once_and_retried_when_told(any_database):
+    database = any_database
+    nameless = {**Life("ada").customer_created(), "id": None}
+    ((event_id, outcome, error),) = database.process(nameless)
+    assert outcome == "failed" and error
+    assert database.retry() == [] and database.value("SELECT {s}.ingest_metrics()")["given_up"] == 1
+    reset(database, event_id)
+    assert [(row["stripe_event_id"], row["outcome"]) for row in database.retry()] == [(event_id, "failed")]
+    assert database.retry() == []
 
 
 def test_archiving_old_events_is_safe(database):

@@ -11,6 +11,8 @@ namespace billing::fixtures {
 inline constexpr Seconds kDay = 86400;
 inline constexpr Seconds kStart = 1'767'225'600;  // 2026-01-01
 inline constexpr Seconds kEnd = kStart + 30 * kDay;
+inline constexpr Seconds kSlackEnd = kEnd + 3 * kDay;    // with the default rules
+inline constexpr Seconds kGraceEnd = kStart + 7 * kDay;  // with the default rules
 
 inline Json price(const std::string& id = "price_pro", const std::string& product = "prod_pro") {
   return {{"id", id},
@@ -167,6 +169,30 @@ inline Json schedule() {
           {"status", "active"},
           {"subscription", "sub_1"}};
 }
+
+// Subscriptions as the rules judge them.
+
+inline Subscription with_status(const std::string& status) {
+  Subscription one = read_subscription(new_subscription());
+  one.status = status;
+  one.event_created = kStart;
+  return one;
+}
+
+inline Subscription trialing() {
+  Subscription one = with_status("trialing");
+  one.trial_start = kStart;
+  one.trial_end = kEnd;
+  return one;
+}
+
+inline Subscription canceled(std::optional<Seconds> ended_at) {
+  Subscription one = with_status("canceled");
+  one.ended_at = ended_at;
+  return one;
+}
+
+// Events.
 
 inline Json event_json(const std::string& type, Json object) {
   return {{"id", "evt_1"},

@@ -8,32 +8,14 @@
 namespace billing {
 namespace {
 
+using fixtures::canceled;
 using fixtures::kDay;
 using fixtures::kEnd;
+using fixtures::kGraceEnd;
+using fixtures::kSlackEnd;
 using fixtures::kStart;
-
-constexpr Seconds kSlackEnd = kEnd + 3 * kDay;
-constexpr Seconds kGraceEnd = kStart + 7 * kDay;
-
-Subscription with_status(const std::string& status) {
-  Subscription one = read_subscription(fixtures::new_subscription());
-  one.status = status;
-  one.event_created = kStart;
-  return one;
-}
-
-Subscription trialing() {
-  Subscription one = with_status("trialing");
-  one.trial_start = kStart;
-  one.trial_end = kEnd;
-  return one;
-}
-
-Subscription canceled(std::optional<Seconds> ended_at) {
-  Subscription one = with_status("canceled");
-  one.ended_at = ended_at;
-  return one;
-}
+using fixtures::trialing;
+using fixtures::with_status;
 
 SubscriptionState at_second(const Subscription& one, Seconds now, const AccessRules& rules = {}) {
   return judge(one, rules, instant(now));
@@ -344,128 +326,6 @@ TEST(ScheduledChange, IsPendingUntilItsTime) {
   EXPECT_FALSE(at_second(one, kStart).change_pending);
   one.scheduled_change = "soon";
   EXPECT_FALSE(at_second(one, kStart).change_pending);
-}
-
-// Several subscriptions of one user.
-
-Subscription named(Subscription one, const std::string& id, Seconds created) {
-  one.id = id;
-  one.created = created;
-  return one;
-}
-
-UserState of_user(const std::vector<Subscription>& all, Seconds now = kStart, const AccessRules& rules = {}) {
-  return judge_user(all, rules, instant(now));
-}
-
-TEST(User, WithoutAnySubscription) {
-  const UserState state = of_user({});
-  expect_word(state.effective, "no_subscription", false, "no_subscription", "subscribe");
-  EXPECT_EQ(state.primary, std::nullopt);
-  EXPECT_TRUE(state.can_purchase);
-  EXPECT_EQ(state.valid_from, kBeginningOfTime);
-  EXPECT_EQ(state.valid_until, kEndOfTime);
-  AccessRules closed;
-  closed.accept_payments = false;
-  EXPECT_FALSE(of_user({}, kStart, closed).can_purchase);
-}
-
-TEST(User, PrimaryIsTheOneWithAccess) {
-  const Subscription old = named(with_status("active"), "sub_1", kStart - 100 * kDay);
-  const Subscription dead = named(canceled(kStart - kDay), "sub_2", kStart - 50 * kDay);
-  const Subscription pending = named(with_status("incomplete"), "sub_3", kStart);
-  for (const auto& all : {std::vector{old, dead, pending}, std::vector{pending, dead, old}}) {
-    const UserState state = of_user(all);
-    ASSERT_TRUE(state.primary);
-    EXPECT_EQ(all[*state.primary].id, "sub_1");
-    expect_active(state.effective);
-    EXPECT_EQ(state.each.size(), 3U);
-    EXPECT_FALSE(state.can_purchase);
-  }
-}
-
-TEST(User, ThenTheNewestThenTheGreatestId) {
-  const Subscription older = named(with_status("active"), "sub_9", kStart - kDay);
-  const Subscription newer = named(with_status("active"), "sub_1", kStart);
-  const Subscription same = named(with_status("active"), "sub_2", kStart);
-  Subscription undated = named(with_status("active"), "sub_99", kStart);
-  undated.created = std::nullopt;
-  const std::vector all = {undated, older, newer, same};
-  EXPECT_EQ(of_user(all).primary, 3U);
-  EXPECT_EQ(of_user({same, newer, older, undated}).primary, 0U);
-  EXPECT_EQ(of_user({newer, older}).primary, 0U);
-  EXPECT_EQ(of_user({undated, older}).primary, 1U);
-}
-
-TEST(User, WithoutAccessTheNewestSpeaks) {
-  const Subscription unpaid = named(with_status("unpaid"), "sub_1", kStart - kDay);
-  const Subscription expired = named(with_status("incomplete_expired"), "sub_2", kStart);
-  expect_word(of_user({unpaid, expired}).effective, "expired", false, "incomplete_expired", "subscribe");
-}
-
-TEST(User, AccessIsTheUnion) {
-  Subscription shorter = named(with_status("active"), "sub_2", kStart);
-  shorter.cancel_at = kStart + kDay;
-  const Subscription longer = named(with_status("active"), "sub_1", kStart - kDay);
-  const UserState state = of_user({shorter, longer});
-  EXPECT_EQ(state.primary, 0U);
-  EXPECT_EQ(state.effective.access_until, kStart + kDay);
-  EXPECT_EQ(state.access_until, kSlackEnd);
-  EXPECT_EQ(of_user({shorter, longer}, kStart + kDay).primary, 1U);
-}
-
-TEST(User, AccessWithoutAKnownEndHasNoLimit) {
-  Subscription endless = named(with_status("active"), "sub_1", kStart);
-  endless.period_end = endless.next_renewal = std::nullopt;
-  EXPECT_EQ(of_user({endless, with_status("active")}).access_until, std::nullopt);
-  EXPECT_EQ(of_user({with_status("incomplete")}).access_until, std::nullopt);
-}
-
-TEST(User, PurchasesAreBlockedByWhatIsLive) {
-  Subscription ending = with_status("active");
-  ending.cancel_at_period_end = true;
-  for (const Subscription& one : {with_status("active"), trialing(), with_status("past_due"),
-                                  with_status("unpaid"), with_status("paused"), ending}) {
-    EXPECT_FALSE(of_user({one}).can_purchase) << one.status;
-  }
-  for (const Subscription& one :
-       {with_status("incomplete"), with_status("incomplete_expired"), canceled(kStart)}) {
-    EXPECT_TRUE(of_user({one}).can_purchase) << one.status;
-  }
-  EXPECT_FALSE(of_user({canceled(kStart), with_status("unpaid")}).can_purchase);
-  EXPECT_TRUE(of_user({ending}, kEnd).can_purchase);
-}
-
-TEST(User, AmbiguityOfOneIsAmbiguityOfAll) {
-  Subscription unclear = named(canceled(kStart), "sub_2", kStart - kDay);
-  unclear.ambiguous = true;
-  EXPECT_TRUE(of_user({with_status("active"), unclear}).ambiguous);
-  EXPECT_FALSE(of_user({with_status("active")}).ambiguous);
-}
-
-TEST(Window, EndsWhereTimeChangesSomething) {
-  const UserState before = of_user({with_status("active")});
-  EXPECT_EQ(before.valid_from, kBeginningOfTime);
-  EXPECT_EQ(before.valid_until, instant(kEnd));
-  const UserState waiting = of_user({with_status("active")}, kEnd);
-  EXPECT_EQ(waiting.valid_from, instant(kEnd));
-  EXPECT_EQ(waiting.valid_until, instant(kSlackEnd));
-  const UserState after = of_user({with_status("active")}, kSlackEnd);
-  EXPECT_EQ(after.valid_from, instant(kSlackEnd));
-  EXPECT_EQ(after.valid_until, kEndOfTime);
-}
-
-TEST(Window, IsTheNarrowestOfAllSubscriptions) {
-  Subscription paused = named(with_status("paused"), "sub_2", kStart);
-  paused.pause_behavior = "void";
-  paused.pause_resumes_at = kStart + kDay;
-  Subscription changing = named(with_status("past_due"), "sub_3", kStart);
-  changing.scheduled_change = next_phase(fixtures::schedule());
-  const std::vector all = {with_status("active"), paused, changing};
-  EXPECT_EQ(of_user(all).valid_until, instant(kStart + kDay));
-  EXPECT_EQ(of_user(all, kStart + kDay).valid_from, instant(kStart + kDay));
-  EXPECT_EQ(of_user(all, kStart + kDay).valid_until, instant(kGraceEnd));
-  EXPECT_EQ(of_user(all, kGraceEnd).valid_until, instant(kEnd));
 }
 
 }  // namespace

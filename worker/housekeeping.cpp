@@ -1,0 +1,146 @@
+// What the worker does in the database besides webhooks.
+#include "worker/housekeeping.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "worker/event_log.hpp"
+#include "worker/log.hpp"
+
+namespace billing::worker {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr auto kRound = std::chrono::seconds(1);
+constexpr auto kFigures = std::chrono::seconds(5);
+constexpr auto kStale = std::chrono::seconds(45);  // more than the longest statement here may take
+constexpr auto kComplaint = std::chrono::minutes(1);
+constexpr int kRetryRows = 100;
+constexpr int kRetryRounds = 10;
+constexpr int kRefreshRows = 500;
+
+}  // namespace
+
+Housekeeping::Housekeeping(Runtime& runtime)
+    : runtime_(runtime),
+      store_(runtime.io, runtime.config->connection, runtime.config->schema),
+      timer_(runtime.io) {}
+
+void Housekeeping::start(FirstLook first_look) {
+  first_look_ = std::move(first_look);
+  asio::co_spawn(runtime_.io, run(), asio::detached);
+}
+
+std::optional<Problem> Housekeeping::problem() const {
+  if (!problem_ && Clock::now() - last_look_ > kStale)
+    return Problem{"check_overdue", "the database has not answered the worker's check for 45 seconds",
+                   "look for locks and slow statements in the database"};
+  return problem_;
+}
+
+std::optional<Problem> Housekeeping::mode_problem() const {
+  const char* ours = runtime_.config->live_mode ? "live" : "test";
+  if (mode_.empty() || mode_ == ours) return std::nullopt;
+  const bool live = mode_ == "live";
+  return Problem{"mode_mismatch",
+                 "the extension is in " + mode_ + " mode, the worker's STRIPE_LIVE_MODE is " +
+                     (runtime_.config->live_mode ? "true" : "false"),
+                 live ? "set STRIPE_LIVE_MODE=true with live keys, or run SELECT set_billing_setting('mode', "
+                        "'test', 'reason')"
+                      : "set STRIPE_LIVE_MODE=false with test keys, or run SELECT set_billing_setting('mode', "
+                        "'live', 'reason')"};
+}
+
+asio::awaitable<void> Housekeeping::run() {
+  for (;;) {
+    std::chrono::milliseconds wait = kRound;
+    try {
+      co_await round();
+    } catch (const std::exception& error) {
+      log::Line(log::Level::error, "housekeeping_failed").add("error", error.what());
+      store_.close();
+    }
+    if (!store_.is_open()) wait = reconnect_.next();
+    timer_.expires_after(wait);
+    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+}
+
+asio::awaitable<void> Housekeeping::round() {
+  auto problem = co_await look();
+  last_look_ = Clock::now();
+  if (problem && (!problem_ || problem_->message != problem->message))
+    log::Line(log::Level::error, "not_ready")
+        .add("reason", problem->reason)
+        .add("error", problem->message)
+        .add("next_step", problem->next_step);
+  else if (!problem && problem_)
+    log::Line(log::Level::info, "ready").add("mode", mode_);
+  problem_ = std::move(problem);
+  if (auto first_look = std::exchange(first_look_, nullptr)) first_look(problem_);
+  if (!store_.is_open()) co_return;
+
+  co_await retry();
+  if (!store_.is_open()) co_return;
+  const Reply refreshed = co_await store_.refresh(kRefreshRows);
+  note_failure("refresh_subscription_cache", refreshed);
+}
+
+asio::awaitable<std::optional<Problem>> Housekeeping::look() {
+  std::optional<Problem> problem;
+  if (store_.is_open()) {
+    problem = co_await store_.check();
+    // Not writable, or another extension by now: find the right server again.
+    if (problem) store_.close();
+  } else {
+    problem = co_await store_.open();
+    if (!problem) reconnect_.reset();
+    next_figures_ = {};
+  }
+  if (problem) co_return problem;
+  if (Clock::now() >= next_figures_) {
+    const Reply reply = co_await store_.figures();
+    note_failure("ingest_metrics", reply);
+    if (auto found = parse_figures(reply)) {
+      runtime_.metrics.database = std::move(found->figures);
+      mode_ = std::move(found->mode);
+    }
+    next_figures_ = Clock::now() + kFigures;
+  }
+  co_return mode_problem();
+}
+
+asio::awaitable<void> Housekeeping::retry() {
+  // More than one round when many are due, as after an outage; not for ever, the other tasks wait.
+  for (int i = 0; i < kRetryRounds; ++i) {
+    const Reply reply = co_await store_.retry(kRetryRows);
+    note_failure("retry_stripe_events", reply);
+    if (!reply.ok()) co_return;
+    for (const auto& row : reply.rows) {
+      const EventResult result{row.at(0).value_or(""), row.at(1).value_or(""), row.at(2).value_or("")};
+      ++runtime_.metrics.retried[result.outcome];
+      log_retry(result);
+    }
+    if (reply.rows.size() < static_cast<std::size_t>(kRetryRows)) co_return;
+  }
+}
+
+void Housekeeping::note_failure(const char* task, const Reply& reply) {
+  if (reply.ok()) return;
+  ++runtime_.metrics.housekeeping_failures[task];
+  // A lost connection says so by itself; the same error every second need not be read every second.
+  auto& last = complained_[task];
+  if (reply.lost || (last != Clock::time_point{} && Clock::now() - last < kComplaint)) return;
+  last = Clock::now();
+  log::Line(log::Level::error, "housekeeping_failed")
+      .add("task", task)
+      .add("sqlstate", reply.error->sqlstate)
+      .add("error", reply.error->message)
+      .add("next_step", reply.error->hint);
+}
+
+}  // namespace billing::worker

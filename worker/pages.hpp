@@ -1,0 +1,29 @@
+// /healthz, /readyz and /metrics.
+#pragma once
+
+#include "worker/batcher.hpp"
+#include "worker/housekeeping.hpp"
+#include "worker/response.hpp"
+#include "worker/runtime.hpp"
+#include "worker/webhook.hpp"
+
+namespace billing::worker {
+
+class Pages {
+ public:
+  Pages(Runtime& runtime, const Batcher& batcher, const Housekeeping& housekeeping)
+      : runtime_(runtime), batcher_(batcher), housekeeping_(housekeeping) {}
+
+  Response render(Page page, std::size_t http_connections) const;
+  // What keeps the worker from being ready, or nothing.
+  std::optional<Problem> problem() const;
+
+ private:
+  Response ready() const;
+
+  Runtime& runtime_;
+  const Batcher& batcher_;
+  const Housekeeping& housekeeping_;
+};
+
+}  // namespace billing::worker
