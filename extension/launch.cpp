@@ -104,6 +104,8 @@ void define_launch_settings() {
   define_text("pg_billing.worker_user", "Role as which the worker connects.",
               "Empty: the one that DATABASE_URL names, else the server's operating-system user.", &user, "",
               0, check_name);
+  // From here on a misspelt pg_billing.* is reported instead of ignored.
+  EmitWarningsOnPlaceholders("pg_billing");
 }
 
 Launch current_launch() {

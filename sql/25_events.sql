@@ -36,33 +36,3 @@ CREATE FUNCTION replay_stripe_event(stripe_event_id text)
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
     AS 'MODULE_PATHNAME', 'replay_stripe_event';
 COMMENT ON FUNCTION replay_stripe_event(text) IS 'applies a stored event again, whatever became of it; doubles nothing';
-
-CREATE FUNCTION ingest_metrics()
-    RETURNS jsonb
-    LANGUAGE sql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-    WITH settings AS (
-        SELECT max(s.value) FILTER (WHERE s.name = 'mode') AS mode,
-               max(s.value) FILTER (WHERE s.name = 'retry_limit')::integer AS retry_limit
-          FROM @extschema@.get_billing_settings() s
-    ), waiting AS (
-        SELECT e.created_at, e.retry_count, e.outcome, split_part(e.waiting_for, ':', 1) AS kind
-          FROM @extschema@.stripe_events e
-         WHERE NOT e.processed
-    )
-    SELECT jsonb_build_object(
-               'unprocessed', (SELECT count(*) FROM waiting),
-               'oldest_unprocessed_seconds', (SELECT extract(epoch FROM now() - min(w.created_at)) FROM waiting w),
-               'parked', (SELECT coalesce(jsonb_object_agg(p.reason, p.n), '{}')
-                            FROM (SELECT CASE w.kind WHEN 'customer' THEN 'customer_link'
-                                                     WHEN 'user' THEN 'user_busy' ELSE 'other' END AS reason,
-                                         count(*) AS n
-                                    FROM waiting w WHERE w.outcome = 'parked' GROUP BY 1) p),
-               'failed', (SELECT count(*) FROM waiting w WHERE w.outcome = 'failed'),
-               'given_up', (SELECT count(*) FROM waiting w, settings s WHERE w.retry_count >= s.retry_limit),
-               'cache', (SELECT jsonb_build_object('hits', k.hits, 'misses', k.misses)
-                           FROM @extschema@.cache_counters() k),
-               'mode', (SELECT s.mode FROM settings s),
-               'extension_version', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_billing'))
-$$;
-COMMENT ON FUNCTION ingest_metrics() IS 'what the worker shows in /metrics and /readyz of the database''s side';

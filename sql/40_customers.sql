@@ -11,6 +11,8 @@ CREATE TABLE stripe_customer_links (
     created_at         timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX stripe_customer_links_user_idx ON stripe_customer_links (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX stripe_customer_links_conflict_idx ON stripe_customer_links (conflict_user_id)
+    WHERE conflict_user_id IS NOT NULL;
 COMMENT ON TABLE stripe_customer_links IS 'which user pays as which Stripe customer; change it with link_stripe_customer()';
 COMMENT ON COLUMN stripe_customer_links.source IS
     'client_reference_id, subscription_metadata, invoice_metadata, customer_metadata or manual';

@@ -35,6 +35,10 @@ CREATE TABLE user_subscriptions (
     updated_at             timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, stripe_subscription_id)
 ) WITH (fillfactor = 85);
+-- Empty unless Stripe has invented a status: what ingest_metrics() counts.
+CREATE INDEX user_subscriptions_unknown_status_idx ON user_subscriptions (user_id)
+    WHERE status NOT IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
+                         'canceled');
 COMMENT ON TABLE user_subscriptions IS 'subscriptions by user; follows the mirror';
 COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived state is in get_user_subscription_state()';
 COMMENT ON COLUMN user_subscriptions.price_id IS 'of the primary (first) item; items has all of them';

@@ -89,7 +89,7 @@ class Reader {
 std::string iso_time(Seconds seconds) {
   const std::int64_t days = floor_div(seconds, kDay);
   const Date date = date_of(days);
-  const auto second = static_cast<int>(seconds - days * kDay);
+  const auto second = static_cast<int>((seconds % kDay + kDay) % kDay);
   std::array<char, 64> text{};
   const int length = std::snprintf(text.data(), text.size(), "%04lld-%02d-%02dT%02d:%02d:%02d+00:00",
                                    static_cast<long long>(date.year), date.month, date.day, second / 3600,

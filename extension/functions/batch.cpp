@@ -25,11 +25,13 @@ constexpr const char* kWaitingForUser = "user:";
 constexpr const char* kWaitingForLink = "link:";
 
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
-// mutex of everything that belongs to the customer.
+// mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
 bool concerns_user(const Event& event) {
-  return !event.customer_id.empty() &&
-         (needs_user(event) || link_evidence(event) || event.object_type == "customer" ||
-          event.object_type == "charge" || event.object_type == "invoice_payment");
+  if (event.customer_id.empty()) return false;
+  if (needs_user(event) || link_evidence(event)) return true;
+  if (event.object_type == "customer") return is_deletion(event.type);
+  if (event.object_type == "charge") return flag_of(event.object, "refunded");
+  return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
 }
 
 class Batch {
@@ -97,20 +99,14 @@ class Batch {
   }
 
   void lock_links() {
-    std::set<std::string> customers, wanted;
-    for (const Work* work : open()) {
-      if (!concerns_user(*work->event)) continue;
-      customers.insert(work->event->customer_id);
-      if (needs_user(*work->event) || link_evidence(*work->event)) wanted.insert(work->event->customer_id);
-    }
-    for (const auto& [customer, evidence] : options_.links) {
-      customers.insert(customer);
-      wanted.insert(customer);
-    }
-    links_ = links::lock(customers, wanted, options_.wait_for_locks);
+    std::set<std::string> customers;
+    for (const Work* work : open())
+      if (concerns_user(*work->event)) customers.insert(work->event->customer_id);
+    for (const auto& [customer, evidence] : options_.links) customers.insert(customer);
+    links_ = links::lock(customers, options_.wait_for_locks);
     for (Work* work : open()) {
       const std::string& customer = work->event->customer_id;
-      if (wanted.count(customer) > 0 && links_.count(customer) == 0)
+      if (customers.count(customer) > 0 && links_.count(customer) == 0)
         work->defer(kWaitingForLink + customer, customer + " is being linked in another transaction");
     }
   }
@@ -157,10 +153,12 @@ class Batch {
     }
   }
 
-  // Events that waited for a customer linked just now join this batch.
+  // Events that waited for a customer linked just now join this batch; where that has failed before, they are
+  // only made due, so that a bad one among them harms nobody else.
   void wake_waiting() {
     std::vector<std::string> keys;
     for (const std::string& customer : newly_linked_) keys.push_back(kWaitingForCustomer + customer);
+    if (!options_.apply_waiting) return inbox::make_due(keys);
     std::set<std::string> have;
     for (const Work* work : works_) have.insert(work->id);
     for (inbox::Stored& stored : inbox::claim_waiting(keys))
@@ -289,8 +287,20 @@ std::string Batch::subscription_of(const Event& event) {
   return "";
 }
 
+// Runs the batch in a subtransaction; a second time without the events that it woke, which may be what
+// failed.
+std::optional<pg::Failure> attempt(const std::vector<Work*>& works, const Settings& settings,
+                                   const BatchOptions& options) {
+  auto failure = pg::attempt([&] { Batch(works, settings, options).run(); });
+  if (!failure || failure->is_systems() || works.size() > 1) return failure;
+  for (Work* work : works) work->reset();
+  BatchOptions without_waiting = options;
+  without_waiting.apply_waiting = false;
+  return pg::attempt([&] { Batch(works, settings, without_waiting).run(); });
+}
+
 void apply_alone(Work* work, const Settings& settings, const BatchOptions& options) {
-  const auto failure = pg::attempt([&] { Batch({work}, settings, options).run(); });
+  const auto failure = attempt({work}, settings, options);
   if (!failure) return;
   if (failure->is_systems()) failure->rethrow();
   work->reset();
@@ -318,7 +328,7 @@ void read_payload(Work& work) {
 }
 
 void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options) {
-  const auto failure = pg::attempt([&] { Batch(works, settings, options).run(); });
+  const auto failure = attempt(works, settings, options);
   if (!failure) return;
   if (failure->is_systems() || works.empty()) failure->rethrow();
   for (Work* work : works) {

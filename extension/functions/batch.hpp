@@ -14,6 +14,8 @@ namespace billing {
 struct BatchOptions {
   // Wait for rows that other transactions hold (a person's own call), instead of deferring the event.
   bool wait_for_locks = false;
+  // Events that wait for a customer linked in this batch are applied in it, instead of being made due.
+  bool apply_waiting = true;
   // Links to make in this batch, by customer: a person's decision.
   std::map<std::string, LinkEvidence> links;
   std::string actor = "stripe";

@@ -53,7 +53,7 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
   Json json;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
-    const auto locked = links::lock({customer}, {customer}, true);
+    const auto locked = links::lock({customer}, true);
     const std::optional<std::string>& linked = locked.at(customer).user_id;
     if (linked && *linked != user_id)
       throw pg::SqlError(ERRCODE_UNIQUE_VIOLATION,

@@ -10,6 +10,7 @@ namespace billing::inbox {
 
 namespace {
 
+constexpr std::size_t kMaxWaiting = 1000;  // as in claim_waiting_rows
 constexpr Seconds kFirstRetry = 10;
 constexpr Seconds kLastRetry = 3600;
 
@@ -116,10 +117,10 @@ pg::Statement claim_waiting_rows(
     " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
     " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED");
 
-pg::Statement make_due(
+pg::Statement make_rows_due(
     "UPDATE @stripe_events SET next_retry_at = now()"
     " WHERE stripe_event_id IN (SELECT e.stripe_event_id FROM @stripe_events e"
-    "  WHERE NOT e.processed AND e.waiting_for = ANY ($1) AND NOT e.stripe_event_id = ANY ($2)"
+    "  WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
     "  FOR UPDATE SKIP LOCKED)");
 
 pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = $1 FOR UPDATE OF e");
@@ -218,12 +219,12 @@ std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
   if (what.empty()) return {};
   const pg::Texts keys(what.begin(), what.end());
   std::vector<Stored> claimed = stored(claim_waiting_rows.run(keys));
-  if (claimed.size() == 1000) {
-    pg::Texts ids;
-    for (const Stored& one : claimed) ids.push_back(one.work.id);
-    make_due.run(keys, ids);
-  }
+  if (claimed.size() == kMaxWaiting) make_due(what);  // those claimed get their outcome after this
   return claimed;
+}
+
+void make_due(const std::vector<std::string>& what) {
+  if (!what.empty()) make_rows_due.run(pg::Texts(what.begin(), what.end()));
 }
 
 std::vector<Stored> claim_one(const std::string& stripe_event_id) {

@@ -43,11 +43,15 @@ std::set<std::string> without(const std::set<std::string>& all, const std::set<s
 
 }  // namespace
 
-std::map<std::string, Link> lock(const std::set<std::string>& customers, const std::set<std::string>& wanted,
-                                 bool wait) {
+std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wait) {
   std::map<std::string, Link> locked;
-  if (customers.empty()) return locked;
   pg::Statement& statement = wait ? lock_links_wait : lock_links_skip;
+  const auto missing = [&] {
+    std::set<std::string> rest;
+    for (const std::string& customer : customers)
+      if (locked.count(customer) == 0) rest.insert(customer);
+    return rest;
+  };
   const auto take = [&](const std::set<std::string>& some) {
     if (some.empty()) return;
     const pg::Rows rows = statement.run(texts(some));
@@ -55,16 +59,12 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, const s
       locked[rows.text(i, 0)] = Link{rows.maybe_text(i, 1), rows.flag(i, 2)};
   };
   take(customers);
-  std::set<std::string> missing;
-  for (const std::string& customer : wanted)
-    if (locked.count(customer) == 0) missing.insert(customer);
-  if (missing.empty()) return locked;
-  const pg::Rows inserted = insert_links.run(texts(missing));
+  const std::set<std::string> absent = missing();
+  if (absent.empty()) return locked;
+  const pg::Rows inserted = insert_links.run(texts(absent));
   for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
   // Whoever inserted the rest has committed by now, or holds its lock.
-  std::set<std::string> have;
-  for (const auto& [customer, link] : locked) have.insert(customer);
-  take(without(missing, have));
+  take(missing());
   return locked;
 }
 

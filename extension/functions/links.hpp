@@ -16,10 +16,9 @@ struct Link {
   bool conflict = false;  // another user is recorded already
 };
 
-// Locks the links of these customers in bytewise order, adding placeholders for those of `wanted` that have
-// none. With `wait` false, links that another transaction holds are left out of the result.
-std::map<std::string, Link> lock(const std::set<std::string>& customers, const std::set<std::string>& wanted,
-                                 bool wait);
+// Locks the links of these customers in bytewise order, adding placeholders where there are none. With `wait`
+// false, links that another transaction holds are left out of the result.
+std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wait);
 
 // Binds a locked link without user.
 void bind(const std::string& customer, const LinkEvidence& evidence, const std::string& actor);
