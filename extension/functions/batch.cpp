@@ -308,10 +308,19 @@ void apply_alone(Work* work, const Settings& settings, const BatchOptions& optio
     work->defer("lock:" + work->id, "waited too long for another transaction's lock");
   else
     work->settle(Outcome::failed, failure->message);
-  if (work->stored)
-    inbox::update({work}, settings);
-  else
-    inbox::insert({work}, settings);
+  const auto unstored = pg::attempt([&] {
+    if (work->stored)
+      inbox::update({work}, settings);
+    else
+      inbox::insert({work}, settings);
+  });
+  if (!unstored) return;
+  // Another transaction is storing the same event, and nobody knows yet whether it will commit.
+  if (unstored->code == ERRCODE_LOCK_NOT_AVAILABLE)
+    throw pg::SqlError(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                       "event " + work->id + " is being stored by another transaction",
+                       "Run the whole call again.");
+  unstored->rethrow();
 }
 
 }  // namespace
