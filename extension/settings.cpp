@@ -29,7 +29,7 @@ Seconds duration(const std::string& name, const std::string& value) {
   }
   if (interval->month != 0) reject(name, value, "Months vary in length: give it in days.");
   const std::int64_t seconds = interval->day * INT64CONST(86400) + interval->time / 1'000'000;
-  if (interval->day < 0 || interval->time < 0 || interval->day > 36500)
+  if (seconds < 0 || seconds > 36500 * INT64CONST(86400))
     reject(name, value, "Use an interval between 0 and 36500 days.");
   return seconds;
 }
@@ -110,15 +110,15 @@ struct RawSetting {
   std::int64_t generation;
 };
 
-// Reads the whole (tiny) table with the newest snapshot: what a copy is kept of must not be what an old
-// snapshot of the current transaction sees.
+// Reads the whole (tiny) table with a snapshot of this moment: what a copy is kept of must not be what an old
+// snapshot of the transaction sees. A catalog snapshot is that, and may be taken in parallel mode too.
 std::vector<StoredSetting> scan(Oid relation_id) {
   constexpr int kMax = 64;
   RawSetting raw[kMax];
   int count = 0;
   pg::guard([&] {
     Relation relation = table_open(relation_id, AccessShareLock);
-    Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+    Snapshot snapshot = RegisterSnapshot(GetCatalogSnapshot(relation_id));
     TableScanDesc rows = table_beginscan(relation, snapshot, 0, nullptr);
     TupleDesc description = RelationGetDescr(relation);
     while (HeapTuple tuple = heap_getnext(rows, ForwardScanDirection)) {

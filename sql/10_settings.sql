@@ -40,6 +40,6 @@ COMMENT ON FUNCTION set_billing_setting(text, text, text) IS
 
 CREATE FUNCTION get_billing_settings(OUT name text, OUT value text, OUT default_value text, OUT description text)
     RETURNS SETOF record
-    LANGUAGE c STABLE PARALLEL SAFE
+    LANGUAGE c STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'get_billing_settings';
 COMMENT ON FUNCTION get_billing_settings() IS 'every billing setting with its value in force, its default and its meaning';

@@ -51,6 +51,10 @@ DECLARE
     customer text;
 BEGIN
     PERFORM @extschema@.check_user_id(user_id);
+    IF options <> '{}' THEN
+        RAISE EXCEPTION 'unknown options %', options
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'This function has no options yet.';
+    END IF;
     IF email IS NOT NULL AND email !~ '^[^@[:space:]]+@[^@[:space:]]+$' THEN
         RAISE EXCEPTION 'not an email address: "%"', email
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass the address, or null when there is none.';

@@ -106,8 +106,9 @@ BEGIN
                                   FROM jsonb_array_elements(links) k(line)
                                  WHERE k.line ->> 'conflict_user_id' IS NOT NULL), '{}');
     END IF;
-    IF (state ->> 'livemode')::boolean IS DISTINCT FROM (mode = 'live') AND state ->> 'livemode' IS NOT NULL THEN
-        why := why || format('the subscription is of the other mode than billing.mode = %s', mode);
+    IF EXISTS (SELECT FROM @extschema@.user_subscriptions s
+                WHERE s.user_id = asked AND s.livemode IS DISTINCT FROM (mode = 'live')) THEN
+        why := why || format('subscriptions of the other mode do not count while billing.mode is %s', mode);
     END IF;
 
     RETURN jsonb_build_object(

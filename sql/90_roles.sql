@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     BEGIN
         me := claims::jsonb ->> 'sub';
-    EXCEPTION WHEN invalid_text_representation THEN
+    EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
         RAISE EXCEPTION 'request.jwt.claims is not JSON'
             USING ERRCODE = 'invalid_authorization_specification',
                   HINT = 'The gateway in front of the database sets it, as PostgREST does.';

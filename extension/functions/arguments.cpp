@@ -56,7 +56,13 @@ Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<
     Jsonb* value = DatumGetJsonbP(datum);
     return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
   });
-  Json options = parse_json(text);
+  Json options;
+  try {
+    options = parse_json(text);
+  } catch (const JsonError& error) {
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable options: ") + error.what(),
+                       "Leave it out, or pass a flat object.");
+  }
   if (!options.is_object())
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
                        std::string("options must be a JSON object, not ") + text,
@@ -71,6 +77,16 @@ Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<
                        names.empty() ? "This function has no options yet." : "Options are: " + names + ".");
   }
   return options;
+}
+
+std::string text_option(const Json& options, const char* name) {
+  const Json& value = at(options, name);
+  if (value.is_null()) return "";
+  if (!value.is_string())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       "option \"" + std::string(name) + "\" must be text, not " + to_text(value),
+                       "Quote it, or leave it out.");
+  return value.get<std::string>();
 }
 
 int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max) {

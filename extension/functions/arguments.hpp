@@ -16,6 +16,8 @@ std::string user_argument(FunctionCallInfo fcinfo, int index);
 void check_user(const std::string& user_id);
 // An options argument: a JSON object whose keys must all be among `known`.
 Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known);
+// An option that is text; "" when absent or null.
+std::string text_option(const Json& options, const char* name);
 // A row limit: 1 to `max`.
 int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max);
 

@@ -26,12 +26,18 @@ constexpr const char* kWaitingForLink = "link:";
 
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
 // mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
-bool concerns_user(const Event& event) {
-  if (event.customer_id.empty()) return false;
+bool concerns_user(const Work& work) {
+  const Event& event = *work.event;
+  if (work.customer.empty()) return false;
   if (needs_user(event) || link_evidence(event)) return true;
   if (event.object_type == "customer") return is_deletion(event.type);
+  if (event.object_type == "invoice_payment") return true;
   if (event.object_type == "charge") return flag_of(event.object, "refunded");
   return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
+}
+
+std::string invoice_of(const Event& invoice_payment) {
+  return fields::parent_id(invoice_payment.object_type, invoice_payment.object);
 }
 
 class Batch {
@@ -45,6 +51,7 @@ class Batch {
   void run() {
     judge_admission();
     drop_duplicates();
+    name_customers();
     lock_links();
     bind_customers();
     wake_waiting();
@@ -98,14 +105,31 @@ class Batch {
     }
   }
 
+  // Since basil an invoice payment says which invoice it pays, but not whose. Before the invoice is known
+  // there is nothing to recompute; the invoice's own event will.
+  void name_customers() {
+    std::set<std::string> accounts, invoices;
+    for (const Work* work : open()) {
+      if (work->event->object_type != "invoice_payment") continue;
+      accounts.insert(work->event->account);
+      invoices.insert(invoice_of(*work->event));
+    }
+    const auto customers = mirror::customers_of_invoices(accounts, invoices);
+    for (Work* work : open()) {
+      if (work->event->object_type != "invoice_payment") continue;
+      const auto found = customers.find(invoice_of(*work->event));
+      if (found != customers.end()) work->customer = found->second;
+    }
+  }
+
   void lock_links() {
     std::set<std::string> customers;
     for (const Work* work : open())
-      if (concerns_user(*work->event)) customers.insert(work->event->customer_id);
+      if (concerns_user(*work)) customers.insert(work->customer);
     for (const auto& [customer, evidence] : options_.links) customers.insert(customer);
     links_ = links::lock(customers, options_.wait_for_locks);
     for (Work* work : open()) {
-      const std::string& customer = work->event->customer_id;
+      const std::string& customer = work->customer;
       if (customers.count(customer) > 0 && links_.count(customer) == 0)
         work->defer(kWaitingForLink + customer, customer + " is being linked in another transaction");
     }
@@ -120,9 +144,9 @@ class Batch {
       claims.emplace_back(customer, -1, 0, "", evidence);
     for (const Work* work : open()) {
       const Event& event = *work->event;
-      if (event.customer_id.empty()) continue;
+      if (work->customer.empty()) continue;
       if (const auto evidence = link_evidence(event))
-        claims.emplace_back(event.customer_id, evidence->priority, event.created, event.id, *evidence);
+        claims.emplace_back(work->customer, evidence->priority, event.created, event.id, *evidence);
     }
     std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
       return std::tie(std::get<0>(a), std::get<1>(a), std::get<2>(a), std::get<3>(a)) <
@@ -180,16 +204,15 @@ class Batch {
     for (Work* work : open()) {
       const Event& event = *work->event;
       if (!needs_user(event)) continue;
-      const auto link = links_.find(event.customer_id);
+      const auto link = links_.find(work->customer);
       if (link != links_.end() && link->second.user_id) continue;
-      const std::string message = event.customer_id +
-                                  " has no user; run SELECT link_stripe_customer('user_1','" +
-                                  event.customer_id + "')";
+      const std::string message =
+          work->customer + " has no user; run SELECT link_stripe_customer('user_1','" + work->customer + "')";
       if (work->stored && now_ - work->received > instant(settings_.parked_limit)) {
         work->settle(Outcome::failed, message + "; given up after waiting for billing.parked_limit");
         work->given_up = true;
       } else {
-        work->park(kWaitingForCustomer + event.customer_id, message);
+        work->park(kWaitingForCustomer + work->customer, message);
       }
     }
   }
@@ -202,13 +225,13 @@ class Batch {
   void lock_users() {
     std::set<std::string> wanted;
     for (const Work* work : open())
-      if (const std::string* user = concerns_user(*work->event) ? user_of(work->event->customer_id) : nullptr)
+      if (const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr)
         wanted.insert(*user);
     for (const std::string& customer : newly_linked_) wanted.insert(*user_of(customer));
     users_ = links::lock_users(wanted, options_.wait_for_locks);
     for (Work* work : open()) {
-      if (!concerns_user(*work->event)) continue;
-      const std::string* user = user_of(work->event->customer_id);
+      if (!concerns_user(*work)) continue;
+      const std::string* user = user_of(work->customer);
       if (user != nullptr && users_.count(*user) == 0)
         work->defer(kWaitingForUser + *user, *user + " is locked by another transaction");
     }
@@ -224,14 +247,14 @@ class Batch {
       if (users_.count(*user_of(customer)) > 0) whole(customer);
     for (const Work* work : open()) {
       const Event& event = *work->event;
-      if (!concerns_user(event) || user_of(event.customer_id) == nullptr) continue;
+      if (!concerns_user(*work) || user_of(work->customer) == nullptr) continue;
       const std::string subscription = subscription_of(event);
       if (!subscription.empty()) {
-        touched.customers.insert(event.customer_id);
+        touched.customers.insert(work->customer);
         touched.subscriptions.insert(subscription);
       } else if (is_deletion(event.type) || event.object_type == "charge" ||
                  event.object_type == "invoice_payment") {
-        whole(event.customer_id);
+        whole(work->customer);
       }
     }
     std::vector<subscriptions::Owned> rows;
@@ -245,7 +268,7 @@ class Batch {
   void write_audit() {
     for (const Work* work : open()) {
       const Event& event = *work->event;
-      const std::string* user = event.customer_id.empty() ? nullptr : user_of(event.customer_id);
+      const std::string* user = work->customer.empty() ? nullptr : user_of(work->customer);
       if (user == nullptr) continue;
       if (const auto activity = activity_of(event)) audit_.push_back(audit::told_by(*user, *activity, event));
     }
@@ -328,6 +351,7 @@ void apply_alone(Work* work, const Settings& settings, const BatchOptions& optio
 void read_payload(Work& work) {
   try {
     work.event = parse_event(work.payload);
+    work.customer = work.event->customer_id;
     if (work.id.empty()) work.id = work.event->id;
   } catch (const EventError& error) {
     if (work.id.empty()) work.id = derived_event_id(work.payload);

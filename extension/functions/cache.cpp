@@ -38,12 +38,12 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 }  // namespace
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
-  return computed_from(user_id, subscriptions::read({user_id})[user_id], settings, now);
+  return computed_from(user_id, subscriptions::read({user_id}, settings.live)[user_id], settings, now);
 }
 
 void store(const std::set<std::string>& users, const Settings& settings, Instant now) {
   if (users.empty()) return;
-  auto owned = subscriptions::read(users);
+  auto owned = subscriptions::read(users, settings.live);
   const Seconds second = now / 1'000'000;
   pg::Texts user_id, status, state;
   pg::Flags has_access;

@@ -47,6 +47,7 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
   const std::string user_id = user_argument(fcinfo, 0);
   const std::string customer = text_argument(fcinfo, 1, "stripe_customer_id");
   const Json options = options_argument(fcinfo, 2, {"reason"});
+  const std::string reason = text_option(options, "reason");
   check_customer(customer);
   const Oid schema = pg::function_schema(fcinfo);
   require_safe_transaction();
@@ -62,8 +63,7 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
                              "') shows what depends on it.");
     std::int64_t applied = 0;
     if (!linked)
-      applied = link({{customer, LinkEvidence{user_id, "manual", -1}}}, schema, calling_role(),
-                     text_of(options, "reason").value_or(""));
+      applied = link({{customer, LinkEvidence{user_id, "manual", -1}}}, schema, calling_role(), reason);
     json = {{"user_id", user_id},
             {"stripe_customer_id", customer},
             {"status", linked ? "exists" : "linked"},

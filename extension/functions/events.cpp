@@ -69,7 +69,11 @@ void set_endpoints(std::vector<Work>& works, const Json& options) {
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
                        "option \"endpoints\" must be an array of " + std::to_string(works.size()) + " names",
                        "Pass one name per payload, or \"endpoint\" for all.");
-  const std::string all = text_of(options, "endpoint").value_or("");
+  for (const Json& name : each)
+    if (!name.is_string() && !name.is_null())
+      throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                         "option \"endpoints\" must hold names, not " + to_text(name), "Quote the names.");
+  const std::string all = text_option(options, "endpoint");
   for (std::size_t i = 0; i < works.size(); ++i)
     works[i].endpoint = i < each.size() && each[i].is_string() ? each[i].get<std::string>() : all;
 }
@@ -97,7 +101,7 @@ Datum process_one(const std::string& payload, const Json& options, Oid schema) {
   std::vector<Work> works(1);
   works[0].ordinal = 1;
   works[0].payload = payload;
-  works[0].endpoint = text_of(options, "endpoint").value_or("");
+  works[0].endpoint = text_option(options, "endpoint");
   process(works, schema);
   return jsonb_datum(to_text(outcome_json(works[0])));
 }

@@ -183,6 +183,11 @@ void write(const Table& table, std::set<Key>& written) {
   for (std::size_t i = 0; i < rows.size(); ++i) written.insert(key_from(rows, i));
 }
 
+pg::Statement read_customers(
+    "SELECT o.object_id, o.stripe_customer_id FROM @stripe_objects o"
+    " WHERE o.stripe_account = ANY ($1) AND o.livemode = ANY ('{false,true}') AND o.object_type = 'invoice'"
+    "  AND o.object_id = ANY ($2) AND o.stripe_customer_id IS NOT NULL");
+
 // What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
 // invoice directly (before basil) or through the payment intent of an invoice payment.
 pg::Statement read_subscriptions(
@@ -231,6 +236,16 @@ void fold(const std::vector<Work*>& works) {
     write(table, written);
     for (const Key& key : written) incoming.erase(key);
   }
+}
+
+std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,
+                                                         const std::set<std::string>& invoices) {
+  std::map<std::string, std::string> customers;
+  if (invoices.empty()) return customers;
+  const pg::Rows rows = read_customers.run(pg::Texts(accounts.begin(), accounts.end()),
+                                           pg::Texts(invoices.begin(), invoices.end()));
+  for (std::size_t i = 0; i < rows.size(); ++i) customers[rows.text(i, 0)] = rows.text(i, 1);
+  return customers;
 }
 
 std::vector<Subscription> subscriptions(const Touched& touched) {

@@ -27,6 +27,10 @@ Key key_of(const Event& event);
 // an object, not on their order or number.
 void fold(const std::vector<Work*>& works);
 
+// The customers of these invoices, as far as the mirror has them: an invoice payment names only its invoice.
+std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,
+                                                         const std::set<std::string>& invoices);
+
 // What a batch has touched, and whose rows therefore have to follow the mirror.
 struct Touched {
   std::set<std::string> customers;        // of everything below

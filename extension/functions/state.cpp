@@ -22,9 +22,13 @@ Question question(FunctionCallInfo fcinfo, bool with_instant) {
   q.schema = pg::function_schema(fcinfo);
   q.bypass = with_instant && !PG_ARGISNULL(1);
   q.at = q.bypass ? PG_GETARG_TIMESTAMPTZ(1) : GetCurrentStatementStartTimestamp();
-  if (q.bypass && TIMESTAMP_NOT_FINITE(q.at))
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "as_of must be a finite time",
-                       "Leave it out for the state now.");
+  const bool sensible = !TIMESTAMP_NOT_FINITE(q.at) && q.at >= pg::to_timestamptz(0) &&
+                        q.at <= pg::to_timestamptz(instant(kLastSecond));
+  if (q.bypass && !sensible)
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "as_of is out of range: " + std::string(pg::guard([&] { return timestamptz_to_str(q.at); })),
+        "Use a time from 1970 to 9999, or leave it out for the state now.");
   return q;
 }
 

@@ -79,7 +79,7 @@ pg::Statement select(
     "  latest_invoice_id, schedule_id, scheduled_change::text, customer_deleted, items_truncated, "
     "stripe_created,"
     "  event_created, ambiguous"
-    " FROM @user_subscriptions WHERE user_id = ANY ($1)");
+    " FROM @user_subscriptions WHERE user_id = ANY ($1) AND livemode = $2");
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -177,9 +177,9 @@ void store(const std::vector<Owned>& rows) {
              customer_deleted, items, truncated, metadata, created, event_created, ambiguous);
 }
 
-std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users) {
+std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users, bool live) {
   std::map<std::string, std::vector<Subscription>> found;
-  const pg::Rows rows = select.run(pg::Texts(users.begin(), users.end()));
+  const pg::Rows rows = select.run(pg::Texts(users.begin(), users.end()), live);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Subscription s;
     s.id = rows.text(i, 1);

@@ -17,7 +17,7 @@ struct Owned {
 // Writes the rows as they are now; equal rows are left untouched. The users' anchors are locked.
 void store(const std::vector<Owned>& rows);
 
-// Every subscription of each of these users; users without any are absent.
-std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users);
+// Every subscription of each of these users in one mode; users without any are absent.
+std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users, bool live);
 
 }  // namespace billing::subscriptions

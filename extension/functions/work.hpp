@@ -34,6 +34,7 @@ struct Work {
   std::string endpoint;
   std::string id;
   std::optional<Event> event;  // none when the payload cannot be read
+  std::string customer;  // whom it is about: the event's own customer, or its invoice's; "" when unknown
 
   bool stored = false;       // has its inbox row already: a retry, a replay, or woken by its link
   bool keep_payload = true;  // false for what is out of scope
