@@ -185,7 +185,11 @@ void check_setting(const std::string& name, const std::string& value) {
 }
 
 const Settings& settings(Oid schema) {
-  const Oid relation = pg::guard([&] { return get_relname_relid("billing_settings", schema); });
+  // A change that has been committed counts from here on, also inside a transaction that has begun before.
+  const Oid relation = pg::guard([&] {
+    AcceptInvalidationMessages();
+    return get_relname_relid("billing_settings", schema);
+  });
   if (kept_valid && relation == kept_relation) return *kept;
   if (!watching) {
     pg::guard([] { CacheRegisterRelcacheCallback(forget, Datum(0)); });

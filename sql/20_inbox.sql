@@ -17,7 +17,7 @@ CREATE TABLE stripe_events (
     processed_at       timestamptz,
     outcome            text COLLATE "C" NOT NULL CHECK (outcome IN ('processed', 'parked', 'ignored', 'failed')),
     error              text,
-    retry_count        integer NOT NULL DEFAULT 0,
+    retry_count        integer NOT NULL DEFAULT 0 CHECK (retry_count >= 0),
     next_retry_at      timestamptz,
     waiting_for        text COLLATE "C"
 );

@@ -3,6 +3,8 @@ CREATE TABLE stripe_customer_links (
     stripe_customer_id text COLLATE "C" PRIMARY KEY CHECK (octet_length(stripe_customer_id) BETWEEN 1 AND 255),
     user_id            text COLLATE "C" CHECK (octet_length(user_id) BETWEEN 1 AND 255),
     source             text COLLATE "C",
+    event_id           text COLLATE "C",
+    event_created      timestamptz,
     conflict_user_id   text COLLATE "C",
     conflict_source    text COLLATE "C",
     conflict_event_id  text COLLATE "C",
@@ -16,6 +18,8 @@ CREATE INDEX stripe_customer_links_conflict_idx ON stripe_customer_links (confli
 COMMENT ON TABLE stripe_customer_links IS 'which user pays as which Stripe customer; change it with link_stripe_customer()';
 COMMENT ON COLUMN stripe_customer_links.source IS
     'client_reference_id, subscription_metadata, invoice_metadata, customer_metadata or manual';
+COMMENT ON COLUMN stripe_customer_links.event_id IS
+    'the event that says so: the strongest evidence, then the earliest; null when linked by hand';
 COMMENT ON COLUMN stripe_customer_links.conflict_user_id IS 'another user that Stripe''s data names; waits for a person';
 
 -- The anchor of a user: whoever writes anything of a user locks this row first.

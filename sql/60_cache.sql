@@ -48,6 +48,9 @@ CREATE FUNCTION clear_user_subscription_cache(user_id text)
     AS $$
 BEGIN
     PERFORM @extschema@.check_user_id(user_id);
+    -- The anchor first, as whoever writes a user's rows: then nobody waits for this transaction.
+    PERFORM FROM @extschema@.billing_users u
+      WHERE u.user_id = clear_user_subscription_cache.user_id FOR NO KEY UPDATE;
     DELETE FROM @extschema@.subscription_cache c WHERE c.user_id = clear_user_subscription_cache.user_id;
     RETURN FOUND;
 END
@@ -61,7 +64,9 @@ CREATE FUNCTION clear_all_subscription_cache()
 DECLARE
     removed bigint;
 BEGIN
-    DELETE FROM @extschema@.subscription_cache;
+    -- Whoever holds an anchor is about to rewrite that user's row anyway.
+    DELETE FROM @extschema@.subscription_cache c
+     WHERE c.user_id IN (SELECT u.user_id FROM @extschema@.billing_users u FOR NO KEY UPDATE SKIP LOCKED);
     GET DIAGNOSTICS removed = ROW_COUNT;
     RETURN removed;
 END
@@ -78,10 +83,12 @@ DECLARE
 BEGIN
     -- Rows that somebody is rewriting are not expired for long: skip them.
     DELETE FROM @extschema@.subscription_cache c
-     WHERE c.user_id IN (SELECT e.user_id
-                           FROM @extschema@.subscription_cache e
+     WHERE c.user_id IN (SELECT u.user_id
+                           FROM @extschema@.billing_users u
+                           JOIN @extschema@.subscription_cache e ON e.user_id = u.user_id
                           WHERE e.expires_at < now() OR e.valid_until < now()
-                            FOR UPDATE SKIP LOCKED);
+                            FOR NO KEY UPDATE OF u SKIP LOCKED)
+       AND (c.expires_at < now() OR c.valid_until < now());
     GET DIAGNOSTICS removed = ROW_COUNT;
     DELETE FROM @extschema@.subscription_cache_cleanups h WHERE h.cleaned_at < now() - interval '90 days';
     INSERT INTO @extschema@.subscription_cache_cleanups AS h (cleaned_at, rows_removed, duration)

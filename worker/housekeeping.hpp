@@ -23,6 +23,9 @@ class Housekeeping {
   using FirstLook = std::function<void(const std::optional<Problem>&)>;
   void start(FirstLook first_look);
 
+  // Lets the figures in the metrics be read again if something happened since, and waits for that a moment.
+  boost::asio::awaitable<void> renew_figures();
+
   // What the last check found, or that it is too long ago.
   std::optional<Problem> problem() const;
   const std::string& extension_version() const { return store_.extension_version(); }
@@ -31,6 +34,8 @@ class Housekeeping {
  private:
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> round();
+  boost::asio::awaitable<void> rest(std::chrono::milliseconds time);
+  boost::asio::awaitable<void> take_figures();
   boost::asio::awaitable<std::optional<Problem>> look();
   boost::asio::awaitable<void> retry();
   void note_failure(const char* task, const Reply& reply);
@@ -41,11 +46,13 @@ class Housekeeping {
   boost::asio::steady_timer timer_;
   FirstLook first_look_;
   Backoff reconnect_{std::chrono::milliseconds(250), std::chrono::milliseconds(5000)};
-  std::optional<Problem> problem_ = Problem{"connecting", "the worker is connecting to the database",
-                                            "ask again in a moment"};
+  std::optional<Problem> problem_ =
+      Problem{"connecting", "the worker is connecting to the database", "ask again in a moment"};
   std::string mode_;
   Clock::time_point last_look_ = Clock::now();
-  Clock::time_point next_figures_{};
+  Clock::time_point figures_taken_{};
+  std::uint64_t figures_events_ = 0;  // events handled when they were taken
+  bool figures_wanted_ = false;
   std::map<std::string, Clock::time_point> complained_;  // by task
 };
 

@@ -64,10 +64,8 @@ void Lane::expire(Clock::time_point now) {
 void Lane::answer(Pending& pending, Verdict verdict) {
   if (!pending.answer) return;
   --waiting_;
-  asio::post(runtime_.io, [give = std::move(pending.answer), verdict = std::move(verdict)]() mutable {
-    std::move(give)(std::move(verdict));
-  });
-  pending.answer = nullptr;
+  asio::post(runtime_.io, [give = std::exchange(pending.answer, nullptr),
+                           verdict = std::move(verdict)]() mutable { give(std::move(verdict)); });
 }
 
 void Lane::refuse(const Batch& batch, const Problem& problem) {

@@ -1,9 +1,9 @@
 // One database connection and the events that go through it, a batch at a time.
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -26,7 +26,7 @@ struct Pending {
   Webhook webhook;
   Clock::time_point arrived;
   Clock::time_point deadline;
-  boost::asio::any_completion_handler<void(Verdict)> answer;  // empty once it was given
+  std::function<void(Verdict)> answer;  // empty once it was given
 };
 
 class Lane {

@@ -14,7 +14,7 @@ constexpr double kSecondsBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 std::string number(double value) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.9g", value);
+  std::snprintf(text, sizeof text, "%.12g", value);
   return text;
 }
 
@@ -64,11 +64,16 @@ void render_database(std::string& out, const DatabaseFigures& figures) {
         figures.oldest_unprocessed_seconds.value_or(0));
   gauge(out, "pg_billing_unprocessed_events", "Events stored and not processed yet, parked ones included.",
         static_cast<double>(figures.unprocessed));
+  gauge(out, "pg_billing_failed_events",
+        "Events stored that failed; explain_user() and stripe_events say why.",
+        static_cast<double>(figures.failed));
   gauge(out, "pg_billing_given_up_events",
         "Events whose retries are used up; replay_stripe_event() tries again.",
         static_cast<double>(figures.given_up));
   labelled(out, "pg_billing_parked_events", "gauge",
            "Events that wait for something not known yet, by what they wait for.", "reason", figures.parked);
+  labelled(out, "pg_billing_anomalies", "gauge",
+           "Things in the database that a person should look at, by kind.", "kind", figures.anomalies);
   if (figures.cache_hits)
     counter(out, "pg_billing_cache_hits_total", "Reads of a user's state that the cache answered.",
             *figures.cache_hits);
@@ -107,6 +112,13 @@ Metrics::Metrics()
                    .count()) {
   // Present from the start, so that a rate over them needs no special case.
   for (const char* outcome : {"processed", "duplicate", "parked", "ignored", "failed"}) outcomes[outcome] = 0;
+}
+
+std::uint64_t Metrics::events_handled() const {
+  std::uint64_t sum = 0;
+  for (const auto* counts : {&outcomes, &retried})
+    for (const auto& [outcome, count] : *counts) sum += count;
+  return sum;
 }
 
 std::string Metrics::render(const Now& now) const {

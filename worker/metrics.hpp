@@ -33,8 +33,10 @@ class Histogram {
 struct DatabaseFigures {
   std::optional<double> oldest_unprocessed_seconds;
   std::uint64_t unprocessed = 0;
+  std::uint64_t failed = 0;
   std::uint64_t given_up = 0;
   std::map<std::string, std::uint64_t> parked;
+  std::map<std::string, std::uint64_t> anomalies;
   std::optional<std::uint64_t> cache_hits;
   std::optional<std::uint64_t> cache_misses;
 };
@@ -61,6 +63,9 @@ class Metrics {
   Histogram batch_seconds;
   Histogram request_seconds;
   std::optional<DatabaseFigures> database;
+
+  // Grows whenever an event comes to something, so that figures are known to be old.
+  std::uint64_t events_handled() const;
 
   // What is true at the moment of the scrape.
   struct Now {

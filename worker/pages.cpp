@@ -20,24 +20,28 @@ Response Pages::ready() const {
   return response;
 }
 
-Response Pages::render(Page page, std::size_t http_connections) const {
+Response Pages::metrics(std::size_t http_connections) const {
+  Metrics::Now now;
+  now.queue_events = batcher_.waiting();
+  now.queue_bytes = runtime_.bodies.used();
+  now.http_connections = http_connections;
+  now.database_connections = batcher_.open_lanes();
+  now.ready = !problem();
   Response response;
-  switch (page) {
-    case Page::health: response.body = "{\"alive\":true,\"version\":\"" PG_BILLING_VERSION "\"}\n"; break;
-    case Page::ready: return ready();
-    case Page::metrics: {
-      Metrics::Now now;
-      now.queue_events = batcher_.waiting();
-      now.queue_bytes = runtime_.bodies.used();
-      now.http_connections = http_connections;
-      now.database_connections = batcher_.open_lanes();
-      now.ready = !problem();
-      response.body = runtime_.metrics.render(now);
-      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      break;
-    }
-  }
+  response.body = runtime_.metrics.render(now);
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return response;
+}
+
+boost::asio::awaitable<Response> Pages::render(Page page, std::size_t http_connections) const {
+  if (page == Page::ready) co_return ready();
+  if (page == Page::metrics) {
+    co_await housekeeping_.renew_figures();
+    co_return metrics(http_connections);
+  }
+  Response response;
+  response.body = "{\"alive\":true,\"version\":\"" PG_BILLING_VERSION "\"}\n";
+  co_return response;
 }
 
 }  // namespace billing::worker

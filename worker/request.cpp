@@ -146,11 +146,10 @@ std::optional<std::size_t> HeadScan::advance(std::string_view buffer) {
   return std::nullopt;
 }
 
-std::variant<RequestHead, Refusal> parse_head(std::string_view text) {
-  RequestHead head;
+std::optional<Refusal> parse_head(std::string_view text, RequestHead& head) {
   Seen seen;
   int version = 11;
-  if (auto refusal = read_request_line(next_line(text), head, version)) return *refusal;
+  if (auto refusal = read_request_line(next_line(text), head, version)) return refusal;
   for (std::string_view line = next_line(text); !line.empty(); line = next_line(text)) {
     if (line.front() == ' ' || line.front() == '\t')
       return bad_request("obsolete_folding", "a header field is folded over several lines");
@@ -159,7 +158,7 @@ std::variant<RequestHead, Refusal> parse_head(std::string_view text) {
         !is_field_value(line.substr(colon + 1)))
       return bad_request("malformed_request", "a header field is not: name, colon, value");
     if (auto refusal = read_field(line.substr(0, colon), trim(line.substr(colon + 1)), head, seen))
-      return *refusal;
+      return refusal;
   }
   if (seen.content_length > 0 && seen.transfer_encoding > 0)
     return bad_request("conflicting_lengths", "both content-length and transfer-encoding are given");
@@ -167,7 +166,7 @@ std::variant<RequestHead, Refusal> parse_head(std::string_view text) {
     return bad_request("unsupported_transfer_encoding", "HTTP/1.0 has no transfer-encoding");
   if (seen.host > 1 || (seen.host == 0 && version == 11))
     return bad_request("bad_host", "an HTTP/1.1 request has exactly one host field");
-  return head;
+  return std::nullopt;
 }
 
 }  // namespace billing::worker

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include "worker/refusal.hpp"
 
@@ -41,7 +40,8 @@ class HeadScan {
   std::optional<Refusal> refusal_;
 };
 
-// `head` is what HeadScan found: every line ends with CRLF, the last one is empty.
-std::variant<RequestHead, Refusal> parse_head(std::string_view head);
+// `text` is what HeadScan found: every line ends with CRLF, the last one is empty. What was read before a
+// refusal is in `head` all the same, for the log.
+std::optional<Refusal> parse_head(std::string_view text, RequestHead& head);
 
 }  // namespace billing::worker

@@ -27,11 +27,14 @@ class Budget {
 };
 
 struct Runtime {
-  boost::asio::io_context& io;
+  explicit Runtime(std::shared_ptr<const Config> settings) : config(std::move(settings)) {}
+
   std::shared_ptr<const Config> config;  // replaced at SIGHUP; who needs it for longer keeps a copy
   Metrics metrics;
   Budget bodies;
   bool draining = false;
+  // Last, so that what still waits in it when the worker ends goes before what it refers to.
+  boost::asio::io_context io{1};
 };
 
 }  // namespace billing::worker

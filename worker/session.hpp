@@ -3,10 +3,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_set>
-#include <variant>
 
 #include "worker/batcher.hpp"
 #include "worker/pages.hpp"
@@ -19,8 +17,8 @@ namespace billing::worker {
 
 class Session;
 
-// The open sessions. Deadlines are looked at here, a few times a second for all of them, which costs a request
-// nothing but a stored time.
+// The open sessions. Deadlines are looked at here, a few times a second for all of them, which costs a
+// request nothing but a stored time.
 class Sessions {
  public:
   void sweep(Clock::time_point now);
@@ -46,16 +44,14 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   friend class Sessions;
 
-  // What reading ended with, when it did not end well.
-  struct Gone {};
-  template <typename Value>
-  using Read = std::variant<Value, Refusal, Gone>;
-
-  // What a request is told, and what the log is told about it.
+  // A request on its way through: what is known of it, and the answer.
   struct Exchange {
     Clock::time_point started;
     Clock::time_point deadline;
     RequestHead head;
+    bool is_page = false;
+    bool body_unread = false;
+    bool gone = false;  // the client left: nobody to answer
     Response response;
     std::string event_id;
     std::string event_type;
@@ -64,16 +60,18 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<bool> first_byte();
-  boost::asio::awaitable<Read<RequestHead>> read_head(Exchange& exchange);
-  boost::asio::awaitable<Read<std::string>> read_body(Exchange& exchange);
+  // These answer by themselves and return false when the request does not get further.
+  boost::asio::awaitable<bool> read_head(Exchange& exchange);
+  boost::asio::awaitable<bool> read_body(Exchange& exchange, std::string& body);
   boost::asio::awaitable<void> handle(Exchange& exchange);
-  boost::asio::awaitable<std::optional<Refusal>> accept_webhook(Exchange& exchange, const Endpoint& endpoint);
-  void refuse(Exchange& exchange, const Refusal& refusal);
-  void lose(Exchange& exchange);
+  boost::asio::awaitable<void> take_webhook(Exchange& exchange, const Endpoint& endpoint);
+  boost::asio::awaitable<bool> read_more(Clock::time_point deadline, std::size_t limit);
   boost::asio::awaitable<bool> respond(Exchange& exchange);
   boost::asio::awaitable<void> part();
 
-  bool timed_out(const char* what, Clock::time_point limit) const;
+  // Why reading stopped: too late, or the client is gone.
+  void stopped(Exchange& exchange, const char* reason, const char* what);
+  void refuse(Exchange& exchange, const Refusal& refusal);
   bool hold(std::size_t bytes);
   void release();
 
@@ -88,7 +86,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Clock::time_point deadline_;
   bool late_ = false;
   bool idle_ = false;
-  bool ending_ = false;
+  bool first_ = true;    // no request yet
+  bool linger_ = false;  // the client may still be sending
 };
 
 }  // namespace billing::worker

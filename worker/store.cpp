@@ -174,11 +174,15 @@ std::optional<IngestFigures> parse_figures(const Reply& reply) {
   const Json& oldest = at(answer, "oldest_unprocessed_seconds");
   if (oldest.is_number()) out.figures.oldest_unprocessed_seconds = oldest.get<double>();
   out.figures.unprocessed = count(answer, "unprocessed").value_or(0);
+  out.figures.failed = count(answer, "failed").value_or(0);
   out.figures.given_up = count(answer, "given_up").value_or(0);
-  const Json& parked = at(answer, "parked");
-  if (parked.is_object())
-    for (const auto& [reason, value] : parked.items())
-      if (value.is_number_integer() && value >= 0) out.figures.parked[reason] = value.get<std::uint64_t>();
+  const auto counts = [](const Json& object, std::map<std::string, std::uint64_t>& into) {
+    if (!object.is_object()) return;
+    for (const auto& [key, value] : object.items())
+      if (value.is_number_unsigned()) into[key] = value.get<std::uint64_t>();
+  };
+  counts(at(answer, "parked"), out.figures.parked);
+  counts(at(answer, "anomalies"), out.figures.anomalies);
   const Json& cache = at(answer, "cache");
   out.figures.cache_hits = count(cache, "hits");
   out.figures.cache_misses = count(cache, "misses");

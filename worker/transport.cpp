@@ -25,8 +25,9 @@ TlsContext load_tls(const std::string& certificate, const std::string& key) {
                       "name a PEM file with the certificate and its chain that the worker's user can read");
   context->use_private_key_file(key, asio::ssl::context::pem, error);
   if (error || SSL_CTX_check_private_key(context->native_handle()) != 1)
-    throw ConfigError("PG_BILLING_TLS_KEY: cannot use " + key + (error ? ": " + error.message() : ""),
-                      "name the PEM file of the certificate's own private key, readable by the worker's user");
+    throw ConfigError(
+        "PG_BILLING_TLS_KEY: cannot use " + key + (error ? ": " + error.message() : ""),
+        "name the PEM file of the certificate's own private key, readable by the worker's user");
   return context;
 }
 
@@ -62,6 +63,13 @@ asio::awaitable<bool> Transport::read_some(std::string& buffer, std::size_t limi
   else
     std::tie(error, count) = co_await plain_->async_read_some(space, kQuietly);
   buffer.resize(size + count);
+  co_return !error && count > 0;
+}
+
+asio::awaitable<bool> Transport::read_raw(std::string& buffer, std::size_t limit) {
+  buffer.resize(limit);
+  const auto [error, count] = co_await socket().async_read_some(asio::buffer(buffer), kQuietly);
+  buffer.resize(count);
   co_return !error && count > 0;
 }
 

@@ -22,8 +22,11 @@ class Transport {
   Transport(boost::asio::ip::tcp::socket socket, TlsContext context);
 
   boost::asio::awaitable<bool> handshake();
-  // Appends what arrives to `buffer`, at most `limit` bytes. False at the end, after cancel() and on an error.
+  // Appends what arrives to `buffer`, at most `limit` bytes. False at the end, after cancel() and on an
+  // error.
   boost::asio::awaitable<bool> read_some(std::string& buffer, std::size_t limit);
+  // The same below TLS: what comes after finish() is only thrown away.
+  boost::asio::awaitable<bool> read_raw(std::string& buffer, std::size_t limit);
   boost::asio::awaitable<bool> write(std::string_view data);
   // Says that nothing more will be sent.
   boost::asio::awaitable<void> finish();

@@ -45,6 +45,13 @@ std::optional<LinkEvidence> link_evidence(const Event& event) {
   return link_evidence(event.object_type, event.object);
 }
 
+int link_priority(std::string_view source) {
+  constexpr std::array<std::string_view, 4> kSources = {"client_reference_id", "subscription_metadata",
+                                                        "invoice_metadata", "customer_metadata"};
+  const auto found = std::find(kSources.begin(), kSources.end(), source);
+  return found == kSources.end() ? -1 : static_cast<int>(found - kSources.begin());
+}
+
 bool needs_user(const Event& event) {
   if (event.customer_id.empty() || !event.object.is_object()) return false;
   const std::string_view type = event.type;

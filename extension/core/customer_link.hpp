@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/event.hpp"
 
@@ -21,6 +22,9 @@ struct LinkEvidence {
 std::optional<LinkEvidence> link_evidence(const Event& event);
 // The same for a snapshot of the mirror.
 std::optional<LinkEvidence> link_evidence(const std::string& object_type, const Json& object);
+
+// The strength of a kind of evidence, as in LinkEvidence::priority; -1 for a person's decision.
+int link_priority(std::string_view source);
 
 // Whether the event has effects on a user, so that it must wait until its customer is linked to one.
 bool needs_user(const Event& event);

@@ -10,16 +10,20 @@ namespace billing::audit {
 
 namespace {
 
-pg::Statement insert(
-    "INSERT INTO @audit_logs AS a (user_id, fact, action, subject, actor, reason, event_id, event_created, "
-    "details)"
-    " SELECT r.user_id, r.fact, r.action, r.subject, r.actor, r.reason, r.event_id, r.event_created, "
-    "r.details::jsonb"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-    "  r(user_id, fact, action, subject, actor, reason, event_id, event_created, details)"
-    " ON CONFLICT (user_id, fact) DO UPDATE SET event_id = excluded.event_id,"
-    "  event_created = excluded.event_created, details = excluded.details"
-    " WHERE (excluded.event_created, excluded.event_id) < (a.event_created, a.event_id)");
+#define INSERT_ENTRIES                                                                                    \
+  "INSERT INTO @audit_logs AS a (user_id, fact, action, subject, actor, reason, event_id, event_created," \
+  "  details)"                                                                                            \
+  " SELECT r.user_id, r.fact, r.action, r.subject, r.actor, r.reason, r.event_id, r.event_created,"       \
+  "  r.details::jsonb"                                                                                    \
+  " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"                                                      \
+  "  r(user_id, fact, action, subject, actor, reason, event_id, event_created, details)"                  \
+  " ON CONFLICT (user_id, fact) DO UPDATE SET actor = excluded.actor, reason = excluded.reason,"          \
+  "  event_id = excluded.event_id, event_created = excluded.event_created, details = excluded.details"
+
+pg::Statement insert(INSERT_ENTRIES
+                     " WHERE (excluded.event_created, excluded.event_id) < (a.event_created, a.event_id)");
+pg::Statement replace(INSERT_ENTRIES);
+#undef INSERT_ENTRIES
 
 pg::Statement unique_text("SELECT pg_catalog.gen_random_uuid()::text");
 
@@ -54,20 +58,13 @@ Entry done_by_hand(const std::string& user_id, const std::string& action, const 
   return entry;
 }
 
-void write(std::vector<Entry> entries) {
-  if (entries.empty()) return;
-  // One statement may not touch a row twice: of the tellings in this batch only the earliest goes in.
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::tie(a.user_id, a.fact, a.event_created, a.event_id) <
-           std::tie(b.user_id, b.fact, b.event_created, b.event_id);
-  });
-  entries.erase(
-      std::unique(entries.begin(), entries.end(),
-                  [](const Entry& a, const Entry& b) { return a.user_id == b.user_id && a.fact == b.fact; }),
-      entries.end());
+namespace {
+
+void write_with(pg::Statement& statement, const std::vector<Entry>& entries, bool replacing) {
   pg::Texts user_id, fact, action, subject, actor, reason, event_id, details;
   pg::Times created;
   for (const Entry& entry : entries) {
+    if (entry.replaces != replacing) continue;
     user_id.push_back(entry.user_id);
     fact.push_back(entry.fact);
     action.push_back(entry.action);
@@ -78,7 +75,21 @@ void write(std::vector<Entry> entries) {
     created.add(entry.event_created);
     details.push_back(to_text(entry.details));
   }
-  insert.run(user_id, fact, action, subject, actor, reason, event_id, created, details);
+  if (!fact.empty()) statement.run(user_id, fact, action, subject, actor, reason, event_id, created, details);
+}
+
+}  // namespace
+
+void write(std::vector<Entry> entries) {
+  // One statement may not touch a row twice: of the tellings in this batch only the earliest goes in.
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.user_id, a.fact, a.event_created, a.event_id) <
+           std::tie(b.user_id, b.fact, b.event_created, b.event_id);
+  });
+  const auto same = [](const Entry& a, const Entry& b) { return a.user_id == b.user_id && a.fact == b.fact; };
+  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
+  write_with(insert, entries, false);
+  write_with(replace, entries, true);
 }
 
 }  // namespace billing::audit

@@ -20,6 +20,7 @@ struct Entry {
   std::string event_id;
   std::optional<Seconds> event_created;
   Json details = Json::object();
+  bool replaces = false;  // stands for what was told before, also where that was earlier
 };
 
 Entry told_by(const std::string& user_id, const Activity& activity, const Event& event);

@@ -135,46 +135,50 @@ class Batch {
     }
   }
 
-  // The strongest evidence in the batch binds a customer that nobody is linked to; what names somebody else
-  // is recorded and waits for a person.
+  // The strongest claim binds a customer that nobody is linked to, and stands for the link afterwards,
+  // whichever came first. What names somebody else is recorded and waits for a person.
   void bind_customers() {
-    using Claim = std::tuple<std::string, int, Seconds, std::string, LinkEvidence>;
-    std::vector<Claim> claims;
-    for (const auto& [customer, evidence] : options_.links)
-      claims.emplace_back(customer, -1, 0, "", evidence);
+    std::vector<std::pair<std::string, links::Claim>> claims;
+    for (const auto& [customer, evidence] : options_.links) claims.push_back({customer, {evidence, 0, ""}});
     for (const Work* work : open()) {
       const Event& event = *work->event;
       if (work->customer.empty()) continue;
       if (const auto evidence = link_evidence(event))
-        claims.emplace_back(work->customer, evidence->priority, event.created, event.id, *evidence);
+        claims.push_back({work->customer, {*evidence, event.created, event.id}});
     }
-    std::sort(claims.begin(), claims.end(), [](const Claim& a, const Claim& b) {
-      return std::tie(std::get<0>(a), std::get<1>(a), std::get<2>(a), std::get<3>(a)) <
-             std::tie(std::get<0>(b), std::get<1>(b), std::get<2>(b), std::get<3>(b));
-    });
-    for (const auto& [customer, priority, created, event_id, evidence] : claims) {
+    std::sort(claims.begin(), claims.end());
+    for (const auto& [customer, claim] : claims) {
       const auto found = links_.find(customer);
       if (found == links_.end()) continue;
       links::Link& link = found->second;
       if (!link.user_id) {
-        link.user_id = evidence.user_id;
-        links::bind(customer, evidence, options_.actor);
+        link.user_id = claim.evidence.user_id;
+        link.claim = claim;
+        bind(customer, claim);
         newly_linked_.insert(customer);
-        audit::Entry entry;
-        entry.user_id = evidence.user_id;
-        entry.fact = "customer_linked:" + customer;
-        entry.action = "customer_linked";
-        entry.subject = customer;
-        entry.actor = options_.actor;
-        entry.reason = options_.reason.empty() ? evidence.source : options_.reason;
-        entry.event_id = event_id;
-        if (!event_id.empty()) entry.event_created = created;
-        audit_.push_back(std::move(entry));
-      } else if (*link.user_id != evidence.user_id && !link.conflict) {
+      } else if (*link.user_id != claim.evidence.user_id) {
+        if (!link.conflict) links::record_conflict(customer, claim);
         link.conflict = true;
-        links::record_conflict(customer, evidence, event_id);
+      } else if (claim < link.claim) {
+        link.claim = claim;
+        bind(customer, claim);
       }
     }
+  }
+
+  void bind(const std::string& customer, const links::Claim& claim) {
+    links::bind(customer, claim, options_.actor);
+    audit::Entry entry;
+    entry.user_id = claim.evidence.user_id;
+    entry.fact = "customer_linked:" + customer;
+    entry.action = "customer_linked";
+    entry.subject = customer;
+    entry.actor = options_.actor;
+    entry.reason = options_.reason.empty() ? claim.evidence.source : options_.reason;
+    entry.event_id = claim.event_id;
+    if (!claim.event_id.empty()) entry.event_created = claim.created;
+    entry.replaces = true;
+    audit_.push_back(std::move(entry));
   }
 
   // Events that waited for a customer linked just now join this batch; where that has failed before, they are
@@ -266,6 +270,10 @@ class Batch {
   }
 
   void write_audit() {
+    // A customer deleted before it was linked: its event waited for nothing, so the mirror tells.
+    for (const Event& deletion : mirror::deletions(newly_linked_))
+      if (const auto activity = activity_of(deletion))
+        audit_.push_back(audit::told_by(*user_of(deletion.customer_id), *activity, deletion));
     for (const Work* work : open()) {
       const Event& event = *work->event;
       const std::string* user = work->customer.empty() ? nullptr : user_of(work->customer);
@@ -315,22 +323,32 @@ std::string Batch::subscription_of(const Event& event) {
 std::optional<pg::Failure> attempt(const std::vector<Work*>& works, const Settings& settings,
                                    const BatchOptions& options) {
   auto failure = pg::attempt([&] { Batch(works, settings, options).run(); });
-  if (!failure || failure->is_systems() || works.size() > 1) return failure;
+  if (!failure || failure->is_systems() || failure->code == ERRCODE_LOCK_NOT_AVAILABLE || works.size() > 1)
+    return failure;
   for (Work* work : works) work->reset();
   BatchOptions without_waiting = options;
   without_waiting.apply_waiting = false;
   return pg::attempt([&] { Batch(works, settings, without_waiting).run(); });
 }
 
-void apply_alone(Work* work, const Settings& settings, const BatchOptions& options) {
-  const auto failure = attempt({work}, settings, options);
+// `busy` collects the customers for whom a lock was waited for in vain: once is enough for each.
+void apply_alone(Work* work, const Settings& settings, const BatchOptions& options,
+                 std::set<std::string>& busy) {
+  const bool known_busy = !work->customer.empty() && busy.count(work->customer) > 0;
+  std::optional<pg::Failure> failure;
+  if (known_busy)
+    failure = pg::Failure{ERRCODE_LOCK_NOT_AVAILABLE, "", nullptr};
+  else
+    failure = attempt({work}, settings, options);
   if (!failure) return;
   if (failure->is_systems()) failure->rethrow();
   work->reset();
-  if (failure->code == ERRCODE_LOCK_NOT_AVAILABLE)
+  if (failure->code == ERRCODE_LOCK_NOT_AVAILABLE) {
+    busy.insert(work->customer);
     work->defer("lock:" + work->id, "waited too long for another transaction's lock");
-  else
+  } else {
     work->settle(Outcome::failed, failure->message);
+  }
   const auto unstored = pg::attempt([&] {
     if (work->stored)
       inbox::update({work}, settings);
@@ -364,9 +382,10 @@ void apply_batch(const std::vector<Work*>& works, const Settings& settings, cons
   const auto failure = attempt(works, settings, options);
   if (!failure) return;
   if (failure->is_systems() || works.empty()) failure->rethrow();
+  std::set<std::string> busy;
   for (Work* work : works) {
     work->reset();
-    apply_alone(work, settings, options);
+    apply_alone(work, settings, options, busy);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/customer_link.hpp"
 #include "functions/arguments.hpp"
+#include "functions/audit.hpp"
 #include "functions/batch.hpp"
 #include "functions/links.hpp"
 #include "pg/spi.hpp"
@@ -62,6 +63,11 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
                          "A customer never moves between users silently: SELECT explain_user('" + *linked +
                              "') shows what depends on it.");
     std::int64_t applied = 0;
+    // Saying again what is so settles what named somebody else.
+    if (linked && locked.at(customer).conflict) {
+      links::clear_conflict(customer);
+      audit::write({audit::done_by_hand(user_id, "link_conflict_resolved", customer, reason)});
+    }
     if (!linked)
       applied = link({{customer, LinkEvidence{user_id, "manual", -1}}}, schema, calling_role(), reason);
     json = {{"user_id", user_id},

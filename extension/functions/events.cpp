@@ -1,5 +1,7 @@
 // process_stripe_events, process_stripe_event, receive_stripe_webhook, retry_stripe_events,
 // replay_stripe_event.
+#include <algorithm>
+#include <set>
 #include <vector>
 
 #include "core/signature.hpp"
@@ -14,6 +16,14 @@ namespace {
 
 constexpr std::size_t kMaxEvents = 200;
 constexpr std::size_t kMaxBytes = 4 * 1024 * 1024;
+constexpr int kRetryPart = 100;
+
+void check_bytes(std::size_t bytes) {
+  if (bytes > kMaxBytes)
+    throw pg::SqlError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                       "the payloads of one call are too large together: " + std::to_string(bytes) + " bytes",
+                       "Pass at most " + std::to_string(kMaxBytes) + " bytes at a time.");
+}
 
 struct Slice {
   const char* data;
@@ -55,10 +65,7 @@ std::vector<std::string_view> payloads_argument(FunctionCallInfo fcinfo) {
     payloads.emplace_back(slices[i].data, slices[i].size);
     bytes += slices[i].size;
   }
-  if (bytes > kMaxBytes)
-    throw pg::SqlError(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                       "the payloads of one call are too large together: " + std::to_string(bytes) + " bytes",
-                       "Pass at most " + std::to_string(kMaxBytes) + " bytes at a time.");
+  check_bytes(bytes);
   return payloads;
 }
 
@@ -98,6 +105,7 @@ Json outcome_json(const Work& work) {
 }
 
 Datum process_one(const std::string& payload, const Json& options, Oid schema) {
+  check_bytes(payload.size());
   std::vector<Work> works(1);
   works[0].ordinal = 1;
   works[0].payload = payload;
@@ -221,11 +229,24 @@ PG_BILLING_FUNCTION(retry_stripe_events) {
   const int limit = limit_argument(fcinfo, 0, "max_rows", 1000);
   const Oid schema = pg::function_schema(fcinfo);
   require_safe_transaction();
-  pg::Session session(schema, pg::Session::Access::read_write);
-  std::vector<inbox::Stored> stored = inbox::claim_due(settings(schema), limit);
-  apply_stored(stored, settings(schema));
+  // In parts, so that memory is bounded whatever the limit; a part that is not full was the last.
+  std::vector<Work> done;
+  std::set<std::string> seen;
+  for (bool more = true; more && static_cast<int>(done.size()) < limit;) {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const int part = std::min(kRetryPart, limit - static_cast<int>(done.size()));
+    std::vector<inbox::Stored> stored = inbox::claim_due(settings(schema), part);
+    apply_stored(stored, settings(schema));
+    more = static_cast<int>(stored.size()) == part;
+    for (inbox::Stored& one : stored) {
+      more = seen.insert(one.work.id).second && more;
+      one.work.event.reset();
+      one.work.payload = {};
+      done.push_back(std::move(one.work));
+    }
+  }
   std::vector<const Work*> all;
-  for (const inbox::Stored& one : stored) all.push_back(&one.work);
+  for (const Work& work : done) all.push_back(&work);
   return return_rows(fcinfo, all, false);
 }
 

@@ -10,7 +10,7 @@ namespace billing::inbox {
 
 namespace {
 
-constexpr std::size_t kMaxWaiting = 1000;  // as in claim_waiting_rows
+constexpr std::size_t kMaxWaiting = 200;  // as in claim_waiting_rows
 constexpr Seconds kFirstRetry = 10;
 constexpr Seconds kLastRetry = 3600;
 
@@ -115,7 +115,7 @@ pg::Statement claim_due_rows(
 pg::Statement claim_waiting_rows(
     "SELECT" STORED_COLUMNS
     " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
-    " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 1000 FOR UPDATE OF e SKIP LOCKED");
+    " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 200 FOR UPDATE OF e SKIP LOCKED");
 
 pg::Statement make_rows_due(
     "UPDATE @stripe_events SET next_retry_at = now()"

@@ -29,7 +29,7 @@ struct Stored {
 
 // Locks up to `max_rows` events whose retry is due, oldest first, skipping those that others hold.
 std::vector<Stored> claim_due(const Settings& settings, int max_rows);
-// Locks the events that wait for `what` (at most 1000; the rest is made due), skipping those that others
+// Locks the events that wait for `what` (at most 200; the rest is made due), skipping those that others
 // hold.
 std::vector<Stored> claim_waiting(const std::vector<std::string>& what);
 // Makes the events that wait for `what` due at once.

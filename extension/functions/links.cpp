@@ -1,5 +1,7 @@
 #include "functions/links.hpp"
 
+#include <tuple>
+
 #include "pg/spi.hpp"
 
 namespace billing::links {
@@ -7,21 +9,29 @@ namespace billing::links {
 namespace {
 
 // The two waiting forms, as separate kept plans.
+#define LINK_COLUMNS                                                                                    \
+  "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL, l.source, l.event_created, " \
+  "l.event_id"                                                                                          \
+  " FROM @stripe_customer_links l"
 pg::Statement lock_links_skip(
-    "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL FROM @stripe_customer_links l"
+    LINK_COLUMNS
     " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE SKIP LOCKED");
 pg::Statement lock_links_wait(
-    "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL FROM @stripe_customer_links l"
-    " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
+    LINK_COLUMNS " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
 pg::Statement insert_links(
     "INSERT INTO @stripe_customer_links (stripe_customer_id)"
     " SELECT c.id FROM unnest($1) c(id) ORDER BY c.id COLLATE \"C\" ON CONFLICT DO NOTHING"
     " RETURNING stripe_customer_id");
 pg::Statement bind_link(
-    "UPDATE @stripe_customer_links SET user_id = $2, source = $3, linked_at = now(), linked_by = $4"
-    " WHERE stripe_customer_id = $1");
+    "UPDATE @stripe_customer_links SET user_id = $2, source = $3, event_id = $5, event_created = $6,"
+    "  linked_at = coalesce(linked_at, now()), linked_by = coalesce(linked_by, $4) WHERE stripe_customer_id "
+    "= $1");
 pg::Statement record(
     "UPDATE @stripe_customer_links SET conflict_user_id = $2, conflict_source = $3, conflict_event_id = $4"
+    " WHERE stripe_customer_id = $1");
+pg::Statement clear(
+    "UPDATE @stripe_customer_links SET conflict_user_id = NULL, conflict_source = NULL, conflict_event_id = "
+    "NULL"
     " WHERE stripe_customer_id = $1");
 pg::Statement lock_users_skip(
     "SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1) ORDER BY u.user_id"
@@ -56,7 +66,11 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
     if (some.empty()) return;
     const pg::Rows rows = statement.run(texts(some));
     for (std::size_t i = 0; i < rows.size(); ++i)
-      locked[rows.text(i, 0)] = Link{rows.maybe_text(i, 1), rows.flag(i, 2)};
+      locked[rows.text(i, 0)] = Link{rows.maybe_text(i, 1),
+                                     {{rows.text(i, 1), rows.text(i, 3), link_priority(rows.view(i, 3))},
+                                      rows.maybe_seconds(i, 4).value_or(0),
+                                      rows.text(i, 5)},
+                                     rows.flag(i, 2)};
   };
   take(customers);
   const std::set<std::string> absent = missing();
@@ -68,13 +82,24 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
   return locked;
 }
 
-void bind(const std::string& customer, const LinkEvidence& evidence, const std::string& actor) {
-  bind_link.run(customer, evidence.user_id, evidence.source, actor);
+bool Claim::operator<(const Claim& other) const {
+  return std::tie(evidence.priority, created, event_id) <
+         std::tie(other.evidence.priority, other.created, other.event_id);
 }
 
-void record_conflict(const std::string& customer, const LinkEvidence& evidence, const std::string& event_id) {
-  record.run(customer, evidence.user_id, evidence.source, event_id);
+void bind(const std::string& customer, const Claim& claim, const std::string& actor) {
+  const bool by_event = !claim.event_id.empty();
+  bind_link.run(customer, claim.evidence.user_id, claim.evidence.source, actor,
+                by_event ? std::optional(claim.event_id) : std::nullopt,
+                pg::Time{by_event ? std::optional(instant(claim.created)) : std::nullopt});
 }
+
+void record_conflict(const std::string& customer, const Claim& claim) {
+  record.run(customer, claim.evidence.user_id, claim.evidence.source,
+             claim.event_id.empty() ? std::nullopt : std::optional(claim.event_id));
+}
+
+void clear_conflict(const std::string& customer) { clear.run(customer); }
 
 std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) {
   std::set<std::string> locked;

@@ -11,8 +11,18 @@
 
 namespace billing::links {
 
+// Something that says whose a customer is. The strongest claim counts, and of those the earliest.
+struct Claim {
+  LinkEvidence evidence;
+  Seconds created = 0;
+  std::string event_id;  // "" for a person's decision
+
+  bool operator<(const Claim& other) const;
+};
+
 struct Link {
   std::optional<std::string> user_id;
+  Claim claim;            // what binds it
   bool conflict = false;  // another user is recorded already
 };
 
@@ -20,10 +30,11 @@ struct Link {
 // false, links that another transaction holds are left out of the result.
 std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wait);
 
-// Binds a locked link without user.
-void bind(const std::string& customer, const LinkEvidence& evidence, const std::string& actor);
+// Binds a locked link, or lets a stronger claim for the same user stand for it.
+void bind(const std::string& customer, const Claim& claim, const std::string& actor);
 // Records that something names another user; the first such record stays until a person resolves it.
-void record_conflict(const std::string& customer, const LinkEvidence& evidence, const std::string& event_id);
+void record_conflict(const std::string& customer, const Claim& claim);
+void clear_conflict(const std::string& customer);
 
 // Locks the anchors of these users in bytewise order, adding those that are missing. With `wait` false, those
 // that another transaction holds are left out of the result.

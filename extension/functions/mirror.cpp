@@ -183,6 +183,11 @@ void write(const Table& table, std::set<Key>& written) {
   for (std::size_t i = 0; i < rows.size(); ++i) written.insert(key_from(rows, i));
 }
 
+pg::Statement read_deletions(
+    "SELECT o.object_id, o.event_id, o.event_created FROM @stripe_objects o"
+    " WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = 'customer' AND o.deleted ORDER BY "
+    "o.object_id");
+
 pg::Statement read_customers(
     "SELECT o.object_id, o.stripe_customer_id FROM @stripe_objects o"
     " WHERE o.stripe_account = ANY ($1) AND o.livemode = ANY ('{false,true}') AND o.object_type = 'invoice'"
@@ -236,6 +241,22 @@ void fold(const std::vector<Work*>& works) {
     write(table, written);
     for (const Key& key : written) incoming.erase(key);
   }
+}
+
+std::vector<Event> deletions(const std::set<std::string>& customers) {
+  std::vector<Event> found;
+  if (customers.empty()) return found;
+  const pg::Rows rows = read_deletions.run(pg::Texts(customers.begin(), customers.end()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Event event;
+    event.type = "customer.deleted";
+    event.object_type = "customer";
+    event.object_id = event.customer_id = rows.text(i, 0);
+    event.id = rows.text(i, 1);
+    event.created = rows.maybe_seconds(i, 2).value_or(0);
+    found.push_back(std::move(event));
+  }
+  return found;
 }
 
 std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,

@@ -31,6 +31,9 @@ void fold(const std::vector<Work*>& works);
 std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,
                                                          const std::set<std::string>& invoices);
 
+// Of these customers, those that are deleted: the event that deleted each, without its object.
+std::vector<Event> deletions(const std::set<std::string>& customers);
+
 // What a batch has touched, and whose rows therefore have to follow the mirror.
 struct Touched {
   std::set<std::string> customers;        // of everything below

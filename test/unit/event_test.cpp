@@ -225,6 +225,14 @@ TEST(EventHeader, LastOfDuplicateKeysWins) {
   EXPECT_EQ(nested.customer_id, "cus_2");
 }
 
+TEST(EventHeader, ThinEventsAreReadByTheirRelatedObject) {
+  const EventHeader thin = peek_event(
+      R"({"id":"evt_1","object":"v2.core.event","type":"t","created":"2026-01-01T00:00:00Z",
+          "related_object":{"id":"mtr_1","type":"billing.meter"},"data":{"object":{"id":"x","customer":"cus_1"}}})");
+  EXPECT_EQ(thin.object_id, "mtr_1");
+  EXPECT_EQ(thin.customer_id, "");
+}
+
 TEST(EventHeader, MembersElsewhereDoNotCount) {
   const EventHeader header = peek_event(
       R"({"a":{"id":"x","data":{"object":{"id":"x"}}},"l":[{"id":"x"}],"data":[{"object":{"id":"x"}}],"id":"evt_1"})");

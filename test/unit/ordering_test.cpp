@@ -145,6 +145,8 @@ TEST(Ordering, TwoUpdatesOfOneSecondAreUndecided) {
       undecided(rank("updated", "active", kStart, "evt_1"), rank("updated", "active", kStart + 1, "evt_2")));
   EXPECT_FALSE(
       undecided(rank("updated", "canceled", kStart, "evt_1"), rank("updated", "active", kStart, "evt_2")));
+  EXPECT_FALSE(
+      undecided(rank("created", "active", kStart, "evt_1"), rank("created", "active", kStart, "evt_2")));
 }
 
 rc::Gen<Rank> any_rank() {

@@ -1,6 +1,7 @@
 // Payloads recorded from Stripe, when they are at hand: PG_BILLING_PAYLOADS, or beside the repository.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

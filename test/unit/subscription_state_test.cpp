@@ -100,9 +100,18 @@ TEST(Active, SeveralItemsRenewSoonestAndAreEntitledLongest) {
   EXPECT_EQ(state.access_until, kSlackEnd);
 }
 
+TEST(Active, ATrialThatIsOverDoesNotMatter) {
+  Subscription one = with_status("active");
+  one.trial_end = kStart - kDay;
+  expect_active(at_second(one, kStart));
+  EXPECT_EQ(at_second(one, kStart).renews_at, kEnd);
+  one.cancel_at_period_end = true;
+  EXPECT_EQ(at_second(one, kStart).ends_at, kEnd);
+}
+
 TEST(Trialing, RunsToTheEndOfTheTrial) {
   Subscription one = trialing();
-  one.period_end = kEnd + kDay;
+  one.period_end = one.next_renewal = kEnd + kDay;
   const SubscriptionState state = just_before(one, kEnd);
   expect_word(state, "trialing", true, "trialing", "");
   EXPECT_EQ(state.renews_at, kEnd);

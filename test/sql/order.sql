@@ -1,0 +1,138 @@
+\set ECHO none
+\getenv source PG_ABS_SRCDIR
+\set source :source '/sql/include/payloads.sql'
+\i :source
+\set ECHO all
+-- The same events in any order give the same database: mirror, links, subscriptions, audit, cache and outcomes.
+-- Every permutation of a set is applied one event at a time, and then as one batch.
+CREATE TABLE t.results (name text, permutation integer, way text, place text, contents text);
+-- What one way of delivery leads to; it is undone.
+CREATE FUNCTION t.outcome(payloads text[], at_once boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    result  jsonb;
+    payload text;
+BEGIN
+    BEGIN
+        IF at_once THEN
+            PERFORM process_stripe_events(payloads);
+        ELSE
+            FOREACH payload IN ARRAY payloads LOOP
+                PERFORM process_stripe_event(payload);
+            END LOOP;
+        END IF;
+        SELECT jsonb_object_agg(c.place, c.lines) INTO result
+          FROM (SELECT place, string_agg(line, E'\n' ORDER BY line COLLATE "C") AS lines FROM t.contents() GROUP BY place) c;
+        RAISE SQLSTATE 'T0000';
+    EXCEPTION WHEN SQLSTATE 'T0000' THEN
+        RETURN result;
+    END;
+END
+$$;
+-- At last the events stay, in the order given.
+CREATE PROCEDURE t.try_orders(name text, payloads text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    permuted text[];
+    number   integer := 0;
+BEGIN
+    CALL t.forget();
+    FOR permuted IN
+        WITH RECURSIVE step (done, todo) AS (
+            SELECT '{}'::text[], payloads
+            UNION ALL
+            SELECT s.done || s.todo[i], s.todo[:i - 1] || s.todo[i + 1:]
+              FROM step s, generate_series(1, cardinality(s.todo)) i
+        )
+        SELECT s.done FROM step s WHERE s.todo = '{}'
+    LOOP
+        number := number + 1;
+        INSERT INTO t.results SELECT name, number, 'one by one', c.* FROM jsonb_each_text(t.outcome(permuted, false)) c;
+        INSERT INTO t.results SELECT name, number, 'batch', c.* FROM jsonb_each_text(t.outcome(permuted, true)) c;
+    END LOOP;
+    PERFORM process_stripe_events(payloads);
+END
+$$;
+CREATE FUNCTION t.verdict(name text) RETURNS TABLE (orders bigint, place text, different_results bigint) LANGUAGE sql AS $$
+SELECT (SELECT count(DISTINCT permutation) FROM t.results r WHERE r.name = verdict.name), r.place,
+       count(DISTINCT r.contents) + ((SELECT count(*) FROM t.results a WHERE a.name = verdict.name AND a.place = 'event') <> count(*))::integer
+  FROM t.results r WHERE r.name = verdict.name GROUP BY r.place ORDER BY r.place COLLATE "C"
+$$;
+
+-- A subscription's beginning, two of its changes within one second.
+CALL t.try_orders('beginning', ARRAY[
+    t.event('evt_1', 'customer.created', '2026-01-01 09:59:50', t.customer('cus_1')),
+    t.event('evt_9', 'customer.subscription.created', '2026-01-01 10:00:00', t.subscription('sub_1', 'cus_1', 'incomplete', '2026-01-01', '2026-02-01')),
+    t.event('evt_3', 'customer.subscription.updated', '2026-01-01 10:00:00', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01'),
+            previous => '{"status": "incomplete"}'),
+    t.event('evt_4', 'checkout.session.completed', '2026-01-01 10:00:01', t.checkout('cs_1', 'cus_1', 'sub_1', 'user_1')),
+    t.event('evt_5', 'invoice.paid', '2026-01-01 10:00:01', t.invoice('in_1', 'sub_1', 'cus_1', 'paid', '2026-01-01', '2026-02-01'))]);
+SELECT * FROM t.verdict('beginning');
+SELECT status, paid_through, ambiguous FROM user_subscriptions;
+
+-- Its end: what is deleted stays deleted, however late and however new an update is.
+CALL t.try_orders('end', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'customer.subscription.updated', '2026-01-10', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}, "cancel_at_period_end": true}')),
+    t.event('evt_3', 'customer.subscription.deleted', '2026-01-20', t.subscription('sub_1', 'cus_1', 'canceled', '2026-01-01', '2026-02-01',
+            jsonb_build_object('ended_at', t.unix('2026-01-20'), 'metadata', '{"user_id": "user_1"}'::jsonb))),
+    t.event('evt_4', 'customer.subscription.updated', '2026-01-21', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}'))]);
+SELECT * FROM t.verdict('end');
+SELECT status, ended_at FROM user_subscriptions;
+SELECT deleted, event_id FROM stripe_objects WHERE object_id = 'sub_1';
+
+-- The customer is deleted.
+CALL t.try_orders('deleted customer', ARRAY[
+    t.event('evt_1', 'customer.created', '2026-01-01', t.customer('cus_1')),
+    t.event('evt_2', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01')),
+    t.event('evt_3', 'checkout.session.completed', '2026-01-01', t.checkout('cs_1', 'cus_1', 'sub_1', 'user_1')),
+    t.event('evt_4', 'customer.deleted', '2026-01-20', t.customer('cus_1')),
+    t.event('evt_5', 'customer.updated', '2026-01-21', t.customer('cus_1', '{"name": "Grace"}'))]);
+SELECT * FROM t.verdict('deleted customer');
+SELECT customer_deleted FROM user_subscriptions;
+
+-- Three changes within one second, of which the events do not tell the order: the same one wins, and is marked.
+CALL t.try_orders('one second', ARRAY[
+    t.event('evt_0', 'customer.subscription.created', '2026-01-10', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_1', 'customer.subscription.updated', '2026-01-10', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1", "seats": "1"}}')),
+    t.event('evt_2', 'customer.subscription.updated', '2026-01-10', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1", "seats": "2"}}')),
+    t.event('evt_3', 'customer.subscription.updated', '2026-01-10', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1", "seats": "1"}}')),
+    t.event('evt_4', 'customer.updated', '2026-01-10', t.customer('cus_1'))]);
+SELECT * FROM t.verdict('one second');
+SELECT ambiguous, metadata FROM user_subscriptions;
+
+-- An invoice that was paid and refunded pays for nothing. Before basil the charge names the invoice ...
+CALL t.try_orders('refund, old shape', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}', t.old()), t.old()),
+    t.event('evt_2', 'invoice.paid', '2026-01-01', t.invoice('in_1', 'sub_1', 'cus_1', 'paid', '2026-01-01', '2026-02-01', '{}', t.old()), t.old()),
+    t.event('evt_3', 'charge.succeeded', '2026-01-01', t.charge('ch_in_1', 'cus_1', '{"invoice": "in_1"}'), t.old()),
+    t.event('evt_4', 'charge.refunded', '2026-01-05', t.charge('ch_in_1', 'cus_1', '{"invoice": "in_1", "refunded": true, "amount_refunded": 2900}'), t.old())]);
+SELECT * FROM t.verdict('refund, old shape');
+SELECT paid_through FROM user_subscriptions;
+-- ... since basil an invoice payment is between them, which does not name the customer.
+CALL t.try_orders('refund, new shape', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'invoice.paid', '2026-01-01', t.invoice('in_1', 'sub_1', 'cus_1', 'paid', '2026-01-01', '2026-02-01')),
+    t.event('evt_3', 'invoice_payment.paid', '2026-01-01', '{"id": "inpay_1", "object": "invoice_payment", "amount_paid": 2900, "amount_requested": 2900, "created": 1767225600, "currency": "eur", "invoice": "in_1", "is_default": true, "livemode": false, "payment": {"payment_intent": "pi_1", "type": "payment_intent"}, "status": "paid", "status_transitions": {"canceled_at": null, "paid_at": 1767225600}}'),
+    t.event('evt_4', 'charge.refunded', '2026-01-05', t.charge('ch_1', 'cus_1', '{"payment_intent": "pi_1", "refunded": true, "amount_refunded": 2900}'))]);
+SELECT * FROM t.verdict('refund, new shape');
+SELECT paid_through FROM user_subscriptions;
+
+-- A schedule says what changes next.
+CALL t.try_orders('schedule', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'customer.subscription.updated', '2026-01-02', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}, "schedule": "sub_sched_1"}')),
+    t.event('evt_3', 'subscription_schedule.created', '2026-01-02', jsonb_build_object('id', 'sub_sched_1', 'object', 'subscription_schedule', 'customer', 'cus_1',
+            'current_phase', jsonb_build_object('start_date', t.unix('2026-01-01'), 'end_date', t.unix('2026-02-01')), 'status', 'active', 'subscription', 'sub_1',
+            'phases', jsonb_build_array(jsonb_build_object('start_date', t.unix('2026-01-01'), 'end_date', t.unix('2026-02-01'), 'items', '[{"price": "price_pro", "quantity": 1}]'::jsonb),
+                                        jsonb_build_object('start_date', t.unix('2026-02-01'), 'end_date', t.unix('2026-03-01'), 'items', '[{"price": "price_basic", "quantity": 2}]'::jsonb)))),
+    t.event('evt_4', 'customer.created', '2026-01-01', t.customer('cus_1'))]);
+SELECT * FROM t.verdict('schedule');
+SELECT schedule_id, scheduled_change FROM user_subscriptions;
+
+-- Two customers of one user, whom several objects name; one link each, with its strongest evidence.
+CALL t.try_orders('evidence', ARRAY[
+    t.event('evt_1', 'customer.created', '2026-01-01', t.customer('cus_1', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_3', 'checkout.session.completed', '2026-01-01', t.checkout('cs_1', 'cus_1', 'sub_1', 'user_1')),
+    t.event('evt_4', 'customer.subscription.created', '2026-01-03', t.subscription('sub_2', 'cus_2', 'trialing', '2026-01-03', '2026-02-03', '{"metadata": {"user_id": "user_1"}}'))]);
+SELECT * FROM t.verdict('evidence');
+SELECT stripe_customer_id, user_id, source FROM stripe_customer_links ORDER BY 1;

@@ -1,0 +1,121 @@
+// A whole worker.
+#include "worker/server.hpp"
+
+#include "worker/log.hpp"
+#include "worker/settings.hpp"
+
+namespace billing::worker {
+namespace {
+
+// How exact deadlines are. Ten glances a second at a few hundred sessions cost nothing.
+constexpr auto kTick = std::chrono::milliseconds(100);
+
+TlsContext tls_of(const Config& config) {
+  return config.tls_certificate.empty() ? nullptr : load_tls(config.tls_certificate, config.tls_key);
+}
+
+}  // namespace
+
+Server::Server(Config config, Sources sources)
+    : sources_(std::move(sources)),
+      runtime_(std::make_shared<const Config>(std::move(config))),
+      batcher_(runtime_),
+      housekeeping_(runtime_),
+      pages_(runtime_, batcher_, housekeeping_),
+      sessions_(std::make_shared<Sessions>()),
+      listener_(runtime_, batcher_, pages_, sessions_),
+      ticker_(runtime_.io) {
+  listener_.use_tls(tls_of(*runtime_.config));
+}
+
+Server::~Server() { log::detach(); }
+
+int Server::run(std::chrono::seconds bind_patience) {
+  listener_.listen(bind_patience);
+  log::attach(runtime_.io);
+  batcher_.start();
+  listener_.start();
+  housekeeping_.start([this](const std::optional<Problem>& problem) {
+    // Keys of one mode with a database of the other: whoever starts us must learn of it now. Anything else
+    // may come right by itself, as a server that is still starting does.
+    if (problem && problem->reason == "mode_mismatch")
+      stop(2);
+    else
+      notifier_.ready(problem ? "not ready: " + problem->message : "taking webhooks");
+  });
+  tick();
+  runtime_.io.run();
+  log::Line(log::Level::info, "stopped").add("exit_code", exit_code_);
+  return exit_code_;
+}
+
+void Server::tick() {
+  const auto now = Clock::now();
+  sessions_->sweep(now);
+  batcher_.expire(now);
+  if (const auto interval = notifier_.interval(); interval && now >= next_alive_) {
+    notifier_.alive();
+    next_alive_ = now + *interval;
+  }
+  if (runtime_.draining) end_when_drained();
+  ticker_.expires_after(kTick);
+  ticker_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) tick();
+  });
+}
+
+void Server::drain() {
+  if (runtime_.draining) {
+    stop(1);
+    return;
+  }
+  log::Line(log::Level::info, "draining").add("connections", static_cast<std::uint64_t>(sessions_->size()));
+  notifier_.stopping();
+  runtime_.draining = true;
+  drain_until_ = Clock::now() + runtime_.config->drain_timeout;
+  listener_.stop();
+  sessions_->end_idle();
+}
+
+void Server::end_when_drained() {
+  if (sessions_->size() == 0) {
+    stop(0);
+  } else if (Clock::now() >= drain_until_) {
+    log::Line(log::Level::warning, "drain_timeout")
+        .add("connections", static_cast<std::uint64_t>(sessions_->size()));
+    stop(1);
+  }
+}
+
+void Server::stop(int exit_code) {
+  exit_code_ = exit_code;
+  runtime_.io.stop();
+}
+
+void Server::reload() {
+  notifier_.reloading();
+  try {
+    const auto old = runtime_.config;
+    auto fresh = std::make_shared<Config>(load_config(sources_));
+    TlsContext tls = tls_of(*fresh);
+    if (static_cast<bool>(tls) != !old->tls_certificate.empty())
+      throw ConfigError("TLS cannot be switched on or off by a reload", "restart the worker");
+    for (const auto& [name, text] : fresh->texts) {
+      const auto before = old->texts.find(name);
+      if (before != old->texts.end() && before->second == text) continue;
+      const Setting* setting = find_setting(name);
+      const bool applies = setting == nullptr || setting->reloads;
+      // The name only: the value may be a secret.
+      log::Line(log::Level::info, "setting_changed").add("setting", name).add("needs_restart", !applies);
+    }
+    log::set_level(fresh->log_level);
+    listener_.use_tls(std::move(tls));
+    runtime_.config = std::move(fresh);
+    log::Line(log::Level::info, "reloaded");
+  } catch (const ConfigError& error) {
+    log::Line(log::Level::error, "reload_failed").add("error", error.what()).add("next_step", error.hint());
+  }
+  notifier_.ready("taking webhooks");
+}
+
+}  // namespace billing::worker
