@@ -66,6 +66,8 @@ BEGIN
     SELECT l.stripe_customer_id INTO customer
       FROM @extschema@.stripe_customer_links l
      WHERE l.user_id = get_or_create_stripe_customer.user_id
+       AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
+                        WHERE o.stripe_customer_id = l.stripe_customer_id AND o.object_type = 'customer' AND o.deleted)
      ORDER BY l.linked_at, l.stripe_customer_id
      LIMIT 1;
     IF customer IS NOT NULL THEN

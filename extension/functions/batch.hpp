@@ -25,6 +25,9 @@ struct BatchOptions {
 // Parses the payload into its event; one that cannot be read is settled as failed for good.
 void read_payload(Work& work);
 
+// Applies the events: every step, once, in the current transaction.
+void run_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options);
+
 // Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its
 // own; those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
 void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options = {});

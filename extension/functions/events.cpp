@@ -262,9 +262,9 @@ PG_BILLING_FUNCTION(replay_stripe_event) {
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, "there is no event \"" + id + "\"",
                          "SELECT stripe_event_id FROM stripe_events lists those received.");
     if (!stored[0].payload_kept)
-      throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                         "the payload of \"" + id + "\" is no longer stored",
-                         "Send it again from Stripe's dashboard, within 30 days.");
+      throw pg::SqlError(
+          ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the payload of \"" + id + "\" is no longer stored",
+          "Delete its row from stripe_events, and send it again from Stripe's dashboard within 30 days.");
     stored[0].work.tries = 0;
     apply_stored(stored, settings(schema));
     json = outcome_json(stored[0].work);
