@@ -22,7 +22,7 @@ CREATE TABLE stripe_events (
     waiting_for        text COLLATE "C"
 );
 CREATE INDEX stripe_events_created_at_idx ON stripe_events (created_at);
-CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id);
+CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id, stripe_created);
 CREATE INDEX stripe_events_unprocessed_idx ON stripe_events (next_retry_at) WHERE NOT processed;
 -- What an operator reset by hand is due whatever its next_retry_at says.
 CREATE INDEX stripe_events_reset_idx ON stripe_events (stripe_created) WHERE NOT processed AND retry_count = 0;

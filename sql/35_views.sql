@@ -18,8 +18,10 @@ CREATE FUNCTION stripe_id(value jsonb)
     RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT CASE pg_catalog.jsonb_typeof(value) WHEN 'string' THEN value OPERATOR(pg_catalog.#>>) '{}'
-                                               WHEN 'object' THEN value OPERATOR(pg_catalog.->>) 'id' END
+    SELECT CASE WHEN pg_catalog.jsonb_typeof(value) OPERATOR(pg_catalog.=) 'string'
+                THEN value OPERATOR(pg_catalog.#>>) '{}'
+                WHEN pg_catalog.jsonb_typeof(value) OPERATOR(pg_catalog.=) 'object'
+                THEN value OPERATOR(pg_catalog.->>) 'id' END
 $$;
 COMMENT ON FUNCTION stripe_id(jsonb) IS 'the id in an expandable field, expanded or not';
 
@@ -30,6 +32,7 @@ CREATE FUNCTION stripe_integer(value jsonb)
     AS $$
     SELECT CASE WHEN pg_catalog.jsonb_typeof(value) OPERATOR(pg_catalog.=) 'number'
                  AND pg_catalog.abs(value::pg_catalog.numeric) OPERATOR(pg_catalog.<) 9223372036854775807::pg_catalog.numeric
+                 AND pg_catalog.trunc(value::pg_catalog.numeric) OPERATOR(pg_catalog.=) value::pg_catalog.numeric
                 THEN value::pg_catalog.int8 END
 $$;
 COMMENT ON FUNCTION stripe_integer(jsonb) IS 'a number as an integer; null unless it is one';
@@ -91,8 +94,10 @@ SELECT i.item ->> 'id' AS id, o.object_id AS subscription_id, o.stripe_customer_
        i.item -> 'metadata' AS metadata, i.item AS object
   FROM stripe_objects o
  CROSS JOIN LATERAL jsonb_array_elements(
-           CASE jsonb_typeof(o.object #> '{items,data}') WHEN 'array' THEN o.object #> '{items,data}'
-                                                         ELSE '[]'::jsonb END)
+           CASE WHEN jsonb_typeof(o.object #> '{items,data}') = 'array' THEN o.object #> '{items,data}'
+                WHEN jsonb_typeof(o.object -> 'plan') = 'object'
+                THEN jsonb_build_array(jsonb_build_object('plan', o.object -> 'plan', 'quantity', o.object -> 'quantity'))
+                ELSE '[]'::jsonb END)
        WITH ORDINALITY AS i(item, position)
  WHERE o.object_type = 'subscription' AND o.object IS NOT NULL;
 COMMENT ON VIEW stripe_subscription_items IS 'items of the subscriptions, with the period of each';
@@ -100,12 +105,14 @@ COMMENT ON VIEW stripe_subscription_items IS 'items of the subscriptions, with t
 CREATE VIEW stripe_subscriptions AS
 SELECT o.object_id AS id, o.stripe_account, o.livemode, o.deleted, o.stripe_customer_id AS customer_id,
        o.object ->> 'status' AS status,
-       (SELECT max(i.current_period_start) FROM stripe_subscription_items i
-         WHERE i.subscription_id = o.object_id AND i.stripe_account = o.stripe_account
-           AND i.livemode = o.livemode) AS current_period_start,
-       (SELECT max(i.current_period_end) FROM stripe_subscription_items i
-         WHERE i.subscription_id = o.object_id AND i.stripe_account = o.stripe_account
-           AND i.livemode = o.livemode) AS current_period_end,
+       coalesce(stripe_time(o.object -> 'current_period_start'),
+                (SELECT max(i.current_period_start) FROM stripe_subscription_items i
+                  WHERE i.subscription_id = o.object_id AND i.stripe_account = o.stripe_account
+                    AND i.livemode = o.livemode)) AS current_period_start,
+       coalesce(stripe_time(o.object -> 'current_period_end'),
+                (SELECT max(i.current_period_end) FROM stripe_subscription_items i
+                  WHERE i.subscription_id = o.object_id AND i.stripe_account = o.stripe_account
+                    AND i.livemode = o.livemode)) AS current_period_end,
        stripe_time(o.object -> 'trial_start') AS trial_start, stripe_time(o.object -> 'trial_end') AS trial_end,
        stripe_flag(o.object -> 'cancel_at_period_end') AS cancel_at_period_end,
        stripe_time(o.object -> 'cancel_at') AS cancel_at, stripe_time(o.object -> 'canceled_at') AS canceled_at,

@@ -24,9 +24,9 @@ BEGIN
                                 'shared_preload_libraries = ''pg_cron,pg_billing''\n'
                                 'cron.database_name = ''%s''\n'
                                 'When pg_cron serves another database, run there what '
-                                'SELECT * FROM @extschema@.maintenance_jobs() lists, with '
+                                'SELECT * FROM %s.maintenance_jobs() lists, with '
                                 'cron.schedule_in_database(jobname, schedule, command, ''%s'').',
-                                current_database(), current_database());
+                                current_database(), '@extschema@', current_database());
     END IF;
     FOR job IN SELECT m.* FROM @extschema@.maintenance_jobs() m LOOP
         EXECUTE format('SELECT cron.schedule_in_database(%L, %L, %L, %L)',

@@ -60,7 +60,7 @@ BEGIN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use worker, app, reader, admin or user.';
     END IF;
-    EXECUTE format('GRANT USAGE ON SCHEMA @extschema@ TO %I', role);
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', '@extschema@', role);
     FOR item IN
         SELECT p.oid::regprocedure::text
           FROM pg_proc p
@@ -82,12 +82,12 @@ BEGIN
                         AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
     END IF;
     FOREACH item IN ARRAY readable LOOP
-        EXECUTE format('GRANT SELECT ON @extschema@.%I TO %I', item, role);
+        EXECUTE format('GRANT SELECT ON %s.%I TO %I', '@extschema@', item, role);
     END LOOP;
     -- Operators mark events for a retry by hand, and archive old ones, as their runbooks say.
     IF kind = 'admin' THEN
-        EXECUTE format('GRANT UPDATE (processed, retry_count, next_retry_at), DELETE ON @extschema@.stripe_events TO %I',
-                       role);
+        EXECUTE format('GRANT UPDATE (processed, retry_count, next_retry_at), DELETE ON %s.stripe_events TO %I',
+                       '@extschema@', role);
     END IF;
 END
 $$;

@@ -1,7 +1,9 @@
 #include "functions/mirror.hpp"
 
 #include <algorithm>
+#include <memory>
 
+#include "core/causal_chain.hpp"
 #include "core/fields.hpp"
 #include "pg/spi.hpp"
 
@@ -15,10 +17,11 @@ struct Row {
   bool has_rank = false;  // there is a snapshot
   Rank rank;
   bool ambiguous = false;
-  const Event* winner = nullptr;  // the event of this batch that won; null while the stored snapshot stands
+  const Event* winner = nullptr;  // the event that won; null while the stored snapshot stands
   bool changed = false;
 };
 using Table = std::map<Key, Row>;
+using Events = std::vector<std::unique_ptr<Event>>;
 
 struct KeyArrays {
   pg::Texts account, type, id;
@@ -40,9 +43,13 @@ pg::Statement lock_rows(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.finality, o.event_created, o.origin,"
     " o.lifecycle, o.event_id, o.ambiguous" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
-pg::Statement read_snapshot(
-    "SELECT o.object::text FROM @stripe_objects o WHERE o.stripe_account = $1 AND o.livemode = $2"
-    " AND o.object_type = $3 AND o.object_id = $4");
+pg::Statement read_row(
+    "SELECT o.object::text, o.api_version, o.stripe_customer_id FROM @stripe_objects o"
+    " WHERE o.stripe_account = $1 AND o.livemode = $2 AND o.object_type = $3 AND o.object_id = $4");
+pg::Statement read_second(
+    "SELECT p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
+    "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
+    " WHERE e.object_id = $1 AND e.stripe_created = $2 AND e.outcome IN ('processed', 'parked')");
 #undef KEYS_MATCH
 
 #define VALUES_ROW                                                                                      \
@@ -70,12 +77,6 @@ pg::Statement update_rows(
     "  AND o.object_id = r.id");
 #undef VALUES_ROW
 
-pg::Statement mark_ambiguous(
-    "UPDATE @stripe_objects o SET ambiguous = true, updated_at = now()"
-    " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
-    " WHERE o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
-    "  AND o.object_id = k.id");
-
 Key key_from(const pg::Rows& rows, std::size_t row) {
   return {rows.text(row, 0), rows.flag(row, 1), rows.text(row, 2), rows.text(row, 3)};
 }
@@ -99,35 +100,63 @@ Table lock_existing(const std::set<Key>& keys) {
   return table;
 }
 
-// Whether the winner so far says something else than `event`. Only asked for snapshots of one second.
-bool differs(const Key& key, const Row& row, const Event& event) {
-  if (row.winner != nullptr) return row.winner->object != event.object;
-  const pg::Rows rows = read_snapshot.run(key.account, key.livemode, key.type, key.id);
-  return rows.empty() || rows.null(0, 0) || parse_json(rows.view(0, 0)) != parse_json(to_text(event.object));
+// What a row says about how final and how late its snapshot is. Only equals leave a question open.
+std::pair<int, Seconds> standing(const Rank& rank) { return {rank.finality, rank.created}; }
+
+// The events of one object and standing that are in the inbox, and the row's own snapshot where retention has
+// dropped its payload.
+Events stored_equals(const Key& key, const Row& row, const std::vector<const Event*>& incoming) {
+  Events found;
+  std::set<std::string> known;
+  for (const Event* event : incoming) known.insert(event->id);
+  const auto add = [&](Event event) {
+    if (key_of(event) != key || standing(rank_of(event)) != standing(row.rank)) return;
+    if (known.insert(event.id).second) found.push_back(std::make_unique<Event>(std::move(event)));
+  };
+  const pg::Rows payloads = read_second.run(key.id, pg::Time{instant(row.rank.created)});
+  for (std::size_t i = 0; i < payloads.size(); ++i) add(parse_event(payloads.view(i, 0)));
+  if (known.count(row.rank.event_id) > 0) return found;
+  const pg::Rows rows = read_row.run(key.account, key.livemode, key.type, key.id);
+  if (rows.empty() || rows.null(0, 0)) return found;
+  auto own = std::make_unique<Event>();
+  own->id = row.rank.event_id;
+  own->created = row.rank.created;
+  own->livemode = key.livemode;
+  own->account = key.account;
+  own->object_type = key.type;
+  own->object_id = key.id;
+  own->type = row.rank.finality == 2 ? "object.deleted"
+              : row.rank.origin == 1 ? "object.created"
+                                     : "object.updated";
+  own->object = parse_json(rows.view(0, 0));
+  own->api_version = rows.text(0, 1);
+  own->customer_id = rows.text(0, 2);
+  found.push_back(std::move(own));
+  return found;
 }
 
-void fold_one(const Key& key, Row& row, const Event& event) {
-  const Rank rank = rank_of(event);
-  if (!row.has_rank) {
-    row.has_rank = true;
-    row.rank = rank;
-    row.winner = &event;
-    row.ambiguous = false;
-    row.changed = true;
-    return;
+// The fast path is one comparison: an event that is plainly the newest wins, one that is plainly older loses.
+// Only events of one second and finality are looked at together, with what is stored of that second.
+void fold_object(const Key& key, Row& row, const std::vector<const Event*>& incoming, Events& stored) {
+  auto newest = standing(rank_of(*incoming.front()));
+  for (const Event* event : incoming) newest = std::max(newest, standing(rank_of(*event)));
+  if (row.has_rank && standing(row.rank) > newest) return;
+  std::vector<const Event*> candidates;
+  for (const Event* event : incoming)
+    if (standing(rank_of(*event)) == newest) candidates.push_back(event);
+  if (row.has_rank && standing(row.rank) == newest) {
+    if (candidates.size() == 1 && candidates.front()->id == row.rank.event_id) return;
+    for (auto& event : stored_equals(key, row, candidates)) {
+      candidates.push_back(event.get());
+      stored.push_back(std::move(event));
+    }
   }
-  if (rank.event_id == row.rank.event_id) return;
-  const bool open = undecided(rank, row.rank) && differs(key, row, event);
-  if (rank > row.rank) {
-    const bool same_second = rank.finality == row.rank.finality && rank.created == row.rank.created;
-    row.ambiguous = open || (same_second && row.ambiguous);
-    row.rank = rank;
-    row.winner = &event;
-    row.changed = true;
-  } else if (open && !row.ambiguous) {
-    row.ambiguous = true;
-    row.changed = true;
-  }
+  const LastOfSecond last = last_of_second(candidates);
+  if (row.has_rank && last.event->id == row.rank.event_id && row.ambiguous == !last.certain) return;
+  row.has_rank = row.changed = true;
+  row.rank = rank_of(*last.event);
+  row.winner = last.event;
+  row.ambiguous = !last.certain;
 }
 
 struct RowArrays {
@@ -165,19 +194,15 @@ struct RowArrays {
 
 void write(const Table& table, std::set<Key>& written) {
   RowArrays inserts, updates;
-  KeyArrays marks;
   for (const auto& [key, row] : table) {
-    if (!row.changed)
-      written.insert(key);
-    else if (!row.exists)
+    if (row.changed && !row.exists) {
       inserts.add(key, row);
-    else if (row.winner != nullptr)
-      updates.add(key, row), written.insert(key);
-    else
-      marks.add(key), written.insert(key);
+      continue;
+    }
+    if (row.changed) updates.add(key, row);
+    written.insert(key);
   }
   if (!updates.keys.id.empty()) updates.run(update_rows);
-  if (!marks.id.empty()) mark_ambiguous.run(marks.account, marks.livemode, marks.type, marks.id);
   if (inserts.keys.id.empty()) return;
   const pg::Rows rows = inserts.run(insert_rows);
   for (std::size_t i = 0; i < rows.size(); ++i) written.insert(key_from(rows, i));
@@ -233,10 +258,8 @@ void fold(const std::vector<Work*>& works) {
     std::set<Key> keys;
     for (const auto& [key, events] : incoming) keys.insert(key);
     Table table = lock_existing(keys);
-    for (const auto& [key, events] : incoming) {
-      Row& row = table[key];
-      for (const Event* event : events) fold_one(key, row, *event);
-    }
+    Events stored;
+    for (const auto& [key, events] : incoming) fold_object(key, table[key], events, stored);
     std::set<Key> written;
     write(table, written);
     for (const Key& key : written) incoming.erase(key);

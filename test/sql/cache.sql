@@ -16,7 +16,7 @@ SELECT s ->> 'state', s ->> 'has_access', s ->> 'cached', s ->> 'cached_at' IS N
   FROM get_user_subscription_state(user_id) s
 $$;
 -- Event processing has stored them, in its own transaction.
-SELECT user_id, status, has_access, valid_from <= now() AND now() < valid_until AS valid, expires_at - cached_at AS ttl, generation FROM subscription_cache ORDER BY 1;
+SELECT user_id, status, has_access, valid_from <= now() AND now() < valid_until AS valid, round(extract(epoch FROM expires_at - cached_at) / 60) AS minutes, generation FROM subscription_cache ORDER BY 1;
 SELECT u, s.* FROM unnest(ARRAY['user_1', 'user_2', 'user_3', 'nobody']) u, t.seen(u) s ORDER BY u;
 -- What is served is what a computation says.
 SELECT (get_user_subscription_state('user_1') - 'cached' - 'cached_at' - 'expires_at') = (get_user_subscription_state('user_1', now()) - 'cached' - 'cached_at' - 'expires_at') AS same;
@@ -60,7 +60,7 @@ SELECT get_user_subscription_state('nobody') ->> 'can_purchase' AS can_purchase;
 ROLLBACK;
 SELECT cached FROM t.seen('user_1');
 SELECT get_user_subscription_state('nobody') ->> 'can_purchase' AS can_purchase;
-SELECT expires_at - cached_at AS ttl FROM subscription_cache WHERE user_id = 'user_1';
+SELECT round(extract(epoch FROM expires_at - cached_at) / 60) AS minutes FROM subscription_cache WHERE user_id = 'user_1';
 SELECT set_billing_setting('cache_ttl', NULL, 'test');
 
 -- Reading stores nothing.

@@ -4,6 +4,7 @@
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
+SET IntervalStyle = 'postgres';
 DROP EXTENSION IF EXISTS pg_billing CASCADE;
 DROP SCHEMA IF EXISTS t CASCADE;
 CREATE EXTENSION pg_billing;
