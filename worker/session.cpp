@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <utility>
 
 #include "worker/body.hpp"
 #include "worker/event_log.hpp"
@@ -169,10 +170,7 @@ asio::awaitable<void> Session::handle(Exchange& exchange) {
 asio::awaitable<bool> Session::read_body(Exchange& exchange, std::string& body) {
   const auto deadline = std::min(Clock::now() + config_->body_timeout, exchange.deadline);
   BodyReader reader(exchange.head, config_->max_body);
-  if (exchange.head.expects_continue && input_.empty()) {
-    deadline_ = deadline;
-    co_await transport_.write("HTTP/1.1 100 Continue\r\n\r\n");
-  }
+  bool invite = exchange.head.expects_continue;
   for (;;) {
     const auto progress = reader.feed(input_);
     if (progress == BodyReader::Progress::refused) {
@@ -185,6 +183,11 @@ asio::awaitable<bool> Session::read_body(Exchange& exchange, std::string& body) 
       co_return false;
     }
     if (progress == BodyReader::Progress::done) break;
+    // Only now: who announces too much has been refused.
+    if (std::exchange(invite, false) && reader.size() == 0) {
+      deadline_ = deadline;
+      co_await transport_.write("HTTP/1.1 100 Continue\r\n\r\n");
+    }
     const bool arrived = co_await read_more(deadline, kBodyReadBytes);
     if (!arrived) {
       stopped(exchange, "body_timeout", "the body did not arrive in time");

@@ -126,7 +126,8 @@ std::optional<Seconds> parse_iso_time(std::string_view text) {
   if (!reader.done()) return std::nullopt;
   const std::int64_t days = days_of(date);
   if (date_of(days).day != date.day) return std::nullopt;  // 30 February
-  return days * kDay + hour * 3600 + minute * 60 + second - offset;
+  const int second_of_day = hour * 3600 + minute * 60 + second;
+  return days * kDay + second_of_day - offset;
 }
 
 }  // namespace billing

@@ -99,6 +99,16 @@ int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max
   return value;
 }
 
+void materialize(FunctionCallInfo fcinfo) {
+#if PG_VERSION_NUM >= 160000
+  InitMaterializedSRF(fcinfo, 0);
+#elif PG_VERSION_NUM >= 150000
+  SetSingleFuncCall(fcinfo, 0);
+#else
+#error "pg_billing needs PostgreSQL 15 or later"
+#endif
+}
+
 Datum jsonb_datum(const std::string& text) {
   return pg::guard([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str())); });
 }

@@ -21,6 +21,9 @@ std::string text_option(const Json& options, const char* name);
 // A row limit: 1 to `max`.
 int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max);
 
+// Prepares a set-returning function's tuplestore, on every version. To be called under guard().
+void materialize(FunctionCallInfo fcinfo);
+
 Datum jsonb_datum(const std::string& text);
 Datum text_datum(const std::string& text);
 

@@ -130,13 +130,7 @@ Datum return_rows(FunctionCallInfo fcinfo, const std::vector<const Work*>& works
   const ResultRow* first = rows.data();
   const std::size_t count = rows.size();
   pg::guard([&] {
-#if PG_VERSION_NUM >= 160000
-    InitMaterializedSRF(fcinfo, 0);
-#elif PG_VERSION_NUM >= 150000
-    SetSingleFuncCall(fcinfo, 0);
-#else
-#error "needs PostgreSQL 15 or later"
-#endif
+    materialize(fcinfo);
     ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     for (std::size_t i = 0; i < count; ++i) {
       Datum values[4];

@@ -52,11 +52,7 @@ PG_BILLING_FUNCTION(get_billing_settings) {
   const std::vector<std::pair<std::string, std::string>> values = setting_values(schema);
   const std::vector<SettingInfo>& infos = setting_infos();
   pg::guard([&] {
-#if PG_VERSION_NUM >= 160000
-    InitMaterializedSRF(fcinfo, 0);
-#else
-    SetSingleFuncCall(fcinfo, 0);
-#endif
+    materialize(fcinfo);
     ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     for (std::size_t i = 0; i < infos.size(); ++i) {
       Datum row[4] = {CStringGetTextDatum(infos[i].name), CStringGetTextDatum(values[i].second.c_str()),

@@ -40,6 +40,6 @@ def test_pg_cron_cleans_the_cache_and_retries_events(home):
         time.sleep(0.5)
     runs = home.rows("SELECT command, status, return_message FROM cron.job_run_details ORDER BY runid")
     assert history and history[-1]["rows_removed"] == 1, runs
-    assert unprocessed == 0, runs
+    assert unprocessed == 0, (runs, home.rows("SELECT * FROM {s}.stripe_events WHERE NOT processed"))
     assert home.value("SELECT {s}.unschedule_maintenance()") == len(names)
     assert home.rows("SELECT * FROM cron.job WHERE database = current_database()") == []

@@ -102,7 +102,7 @@ class Database:
 
     # What differs between two databases that received the same events: when, by whom, and how often tried.
     VOLATILE = {"created_at", "updated_at", "processed_at", "cached_at", "expires_at", "linked_at", "linked_by",
-                "duplicates", "retry_count", "next_retry_at", "endpoint", "generation", "actor"}
+                "duplicates", "retry_count", "next_retry_at", "endpoint", "generation", "actor", "customer_requested_at"}
 
     def facts(self, *tables, ignore=frozenset()):
         """{table: rows without what legitimately differs, sorted}: for comparing two databases."""

@@ -1,0 +1,193 @@
+#include "functions/rebuild.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "functions/batch.hpp"
+#include "functions/cache.hpp"
+#include "functions/inbox.hpp"
+#include "functions/links.hpp"
+#include "pg/spi.hpp"
+#include "pg/subtransaction.hpp"
+
+namespace billing::rebuild {
+
+namespace {
+
+// The rows that a part owns: $1 customers, $2 ids of objects.
+#define PART_OBJECTS \
+  " (o.stripe_customer_id = ANY ($1) OR (o.stripe_customer_id IS NULL AND o.object_id = ANY ($2)))"
+#define PART_EVENTS                                                                                  \
+  " e.object_id IN (SELECT o.object_id FROM @stripe_objects o WHERE o.stripe_customer_id = ANY ($1)" \
+  "  UNION ALL SELECT unnest($2))"
+
+pg::Statement read_part(
+    "SELECT 'stripe_objects', jsonb_build_object('stripe_account', o.stripe_account, 'livemode', o.livemode,"
+    "   'object_type', o.object_type, 'object_id', o.object_id)::text, to_jsonb(o)::text"
+    "  FROM @stripe_objects o WHERE" PART_OBJECTS
+    " UNION ALL SELECT 'stripe_customer_links', jsonb_build_object('stripe_customer_id', "
+    "l.stripe_customer_id)::text,"
+    "   to_jsonb(l)::text FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)"
+    " UNION ALL SELECT 'user_subscriptions', jsonb_build_object('user_id', u.user_id,"
+    "   'stripe_subscription_id', u.stripe_subscription_id)::text, to_jsonb(u)::text"
+    "  FROM @user_subscriptions u WHERE u.user_id IN (SELECT l.user_id FROM @stripe_customer_links l"
+    "   WHERE l.stripe_customer_id = ANY ($1)) AND u.stripe_customer_id = ANY ($1)"
+    " UNION ALL SELECT 'audit_logs', jsonb_build_object('user_id', a.user_id, 'fact', a.fact)::text,"
+    "   to_jsonb(a)::text FROM @audit_logs a WHERE a.user_id IN (SELECT l.user_id FROM "
+    "@stripe_customer_links l"
+    "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)");
+
+// Placeholders and objects whose payload is gone stay: there is nothing to rebuild them from.
+pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE" PART_OBJECTS
+                            " AND (o.event_id IS NULL OR EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
+                            "p.stripe_event_id = o.event_id"
+                            "  AND p.stripe_created = o.event_created))");
+pg::Statement empty_subscriptions(
+    "DELETE FROM @user_subscriptions u WHERE u.stripe_customer_id = ANY ($1) AND u.user_id IN"
+    " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");
+pg::Statement empty_audit(
+    "DELETE FROM @audit_logs a WHERE a.event_id = ANY ($2) AND a.actor = 'stripe' AND a.user_id IN"
+    " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");
+pg::Statement read_events(
+    "SELECT e.stripe_event_id, p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
+    "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
+    " WHERE e.outcome IN ('processed', 'parked') AND" PART_EVENTS
+    " ORDER BY e.stripe_created, e.stripe_event_id");
+
+// Columns that say when and by whom a row was written, not what it says.
+const std::set<std::string> kIncidental = {"updated_at", "created_at", "linked_at", "linked_by"};
+
+using Snapshot = std::map<std::pair<std::string, std::string>, Json>;  // (table, key) -> row
+
+pg::Texts texts(const std::vector<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+Snapshot read(const Part& part, const pg::Texts& events) {
+  Snapshot rows_by_key;
+  const pg::Rows rows = read_part.run(texts(part.customers), texts(part.objects), events);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows_by_key[{rows.text(i, 0), rows.text(i, 1)}] = parse_json(rows.view(i, 2));
+  return rows_by_key;
+}
+
+Json essence(Json row) {
+  for (const std::string& column : kIncidental) row.erase(column);
+  return row;
+}
+
+std::vector<Difference> differences(const Snapshot& before, const Snapshot& after) {
+  std::vector<Difference> found;
+  const auto add = [&](const auto& key, const char* kind, const Json& stored, const Json& rebuilt) {
+    found.push_back({key.first, parse_json(key.second), kind, stored, rebuilt, false});
+  };
+  for (const auto& [key, row] : before) {
+    const auto rebuilt = after.find(key);
+    if (rebuilt == after.end())
+      add(key, "extra", row, nullptr);
+    else if (essence(row) != essence(rebuilt->second))
+      add(key, "different", row, rebuilt->second);
+  }
+  for (const auto& [key, row] : after)
+    if (before.count(key) == 0) add(key, "missing", nullptr, row);
+  return found;
+}
+
+void replay(const pg::Rows& events, const Settings& settings) {
+  constexpr std::size_t kBatch = 200;
+  BatchOptions options;
+  options.wait_for_locks = true;
+  for (std::size_t first = 0; first < events.size(); first += kBatch) {
+    std::vector<Work> works(std::min(kBatch, events.size() - first));
+    std::vector<Work*> pointers;
+    for (std::size_t i = 0; i < works.size(); ++i) {
+      works[i].stored = true;
+      works[i].id = events.text(first + i, 0);
+      works[i].payload = events.view(first + i, 1);
+      read_payload(works[i]);
+      pointers.push_back(&works[i]);
+    }
+    run_batch(pointers, settings, options);
+  }
+}
+
+Snapshot rebuilt(const Part& part, const pg::Rows& events, const pg::Texts& ids, const Settings& settings) {
+  Snapshot after;
+  const auto failure = pg::attempt([&] {
+    empty_objects.run(texts(part.customers), texts(part.objects));
+    empty_subscriptions.run(texts(part.customers));
+    empty_audit.run(texts(part.customers), ids);
+    replay(events, settings);
+    after = read(part, ids);
+    // Leaves the subtransaction: what it did was only for looking.
+    throw pg::SqlError(ERRCODE_SUCCESSFUL_COMPLETION, "");
+  });
+  if (failure && failure->code != ERRCODE_SUCCESSFUL_COMPLETION) failure->rethrow();
+  return after;
+}
+
+// Row by row, from its image. Times that a rebuild does not determine stay as they were.
+#define WRITE_ROW(table) \
+  "INSERT INTO @" table " SELECT (jsonb_populate_record(NULL::@" table ", $1::jsonb)).*"
+
+pg::Statement delete_object(
+    "DELETE FROM @stripe_objects o USING jsonb_populate_record(NULL::@stripe_objects, $1::jsonb) r"
+    " WHERE o.stripe_account = r.stripe_account AND o.livemode = r.livemode AND o.object_type = r.object_type"
+    "  AND o.object_id = r.object_id");
+pg::Statement delete_link(
+    "DELETE FROM @stripe_customer_links WHERE stripe_customer_id = $1::jsonb ->> 'stripe_customer_id'");
+pg::Statement delete_subscription(
+    "DELETE FROM @user_subscriptions WHERE user_id = $1::jsonb ->> 'user_id'"
+    " AND stripe_subscription_id = $1::jsonb ->> 'stripe_subscription_id'");
+pg::Statement delete_audit(
+    "DELETE FROM @audit_logs WHERE user_id = $1::jsonb ->> 'user_id' AND fact = $1::jsonb ->> 'fact'");
+pg::Statement write_object(WRITE_ROW("stripe_objects"));
+pg::Statement write_link(WRITE_ROW("stripe_customer_links"));
+pg::Statement write_subscription(WRITE_ROW("user_subscriptions"));
+pg::Statement write_audit(WRITE_ROW("audit_logs"));
+
+void write(Difference& difference) {
+  struct Writer {
+    pg::Statement& erase;
+    pg::Statement& write;
+  };
+  const std::map<std::string, Writer> writers = {
+      {"stripe_objects", {delete_object, write_object}},
+      {"stripe_customer_links", {delete_link, write_link}},
+      {"user_subscriptions", {delete_subscription, write_subscription}},
+      {"audit_logs", {delete_audit, write_audit}}};
+  const Writer& writer = writers.at(difference.table);
+  writer.erase.run(to_text(difference.key));
+  if (!difference.rebuilt.is_null()) {
+    Json row = difference.rebuilt;
+    for (const std::string& column : kIncidental)
+      if (column != "updated_at" && difference.stored.is_object() && difference.stored.contains(column))
+        row[column] = difference.stored[column];
+    writer.write.run(to_text(row));
+  }
+  difference.repaired = true;
+}
+
+}  // namespace
+
+std::vector<Difference> compare(const Part& part, const Settings& settings) {
+  const pg::Rows events = read_events.run(texts(part.customers), texts(part.objects));
+  pg::Texts ids;
+  for (std::size_t i = 0; i < events.size(); ++i) ids.push_back(events.text(i, 0));
+  const Snapshot before = read(part, ids);
+  return differences(before, rebuilt(part, events, ids, settings));
+}
+
+std::vector<Difference> repair(const Part& part, const Settings& settings) {
+  links::lock({part.customers.begin(), part.customers.end()}, true);
+  std::vector<Difference> found = compare(part, settings);
+  std::set<std::string> users;
+  for (const Difference& one : found)
+    for (const Json* row : {&one.stored, &one.rebuilt})
+      if (const auto user = text_of(*row, "user_id")) users.insert(*user);
+  links::lock_users(users, true);
+  for (Difference& one : found) write(one);
+  cache::store(users, settings, pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
+  return found;
+}
+
+}  // namespace billing::rebuild

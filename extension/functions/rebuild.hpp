@@ -1,0 +1,39 @@
+// What the stored events determine, compared with what is in the tables.
+//
+// A part of the rows is emptied and filled again from the inbox inside a subtransaction that is always rolled
+// back, so a dry run changes nothing and a healthy row is never touched. What differs is written afterwards,
+// row by row, with the links of its customers locked.
+//
+// Links are facts (a rebuild never moves a customer): missing ones are made from evidence, others are left.
+// An object whose winning payload has been dropped by retention starts from its mirror row. Audit entries
+// whose event's payload is gone are left.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/json.hpp"
+#include "settings.hpp"
+
+namespace billing::rebuild {
+
+struct Difference {
+  std::string table;
+  Json key;
+  std::string kind;  // missing, different, extra
+  Json stored;       // null when missing
+  Json rebuilt;      // null when extra
+  bool repaired = false;
+};
+
+// A part of the whole: customers with everything of theirs, or objects that belong to no customer.
+struct Part {
+  std::vector<std::string> customers;
+  std::vector<std::string> objects;  // ids
+};
+
+std::vector<Difference> compare(const Part& part, const Settings& settings);
+// Compares again under the customers' locks, and writes what differs.
+std::vector<Difference> repair(const Part& part, const Settings& settings);
+
+}  // namespace billing::rebuild
