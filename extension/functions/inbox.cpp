@@ -112,16 +112,12 @@ pg::Statement claim_due_rows(
     "  AND (e.retry_count = 0 OR e.next_retry_at IS NULL OR e.next_retry_at <= now())"
     " ORDER BY e.stripe_created, e.stripe_event_id LIMIT $2 FOR UPDATE OF e SKIP LOCKED");
 
-pg::Statement claim_waiting_rows(
-    "SELECT" STORED_COLUMNS
-    " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
-    " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 200 FOR UPDATE OF e SKIP LOCKED");
+pg::Statement claim_waiting_rows("SELECT" STORED_COLUMNS
+                                 " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
+                                 " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 200 FOR UPDATE OF e");
 
 pg::Statement make_rows_due(
-    "UPDATE @stripe_events SET next_retry_at = now()"
-    " WHERE stripe_event_id IN (SELECT e.stripe_event_id FROM @stripe_events e"
-    "  WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
-    "  FOR UPDATE SKIP LOCKED)");
+    "UPDATE @stripe_events e SET next_retry_at = now() WHERE NOT e.processed AND e.waiting_for = ANY ($1)");
 
 pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = $1 FOR UPDATE OF e");
 
@@ -228,7 +224,14 @@ void make_due(const std::vector<std::string>& what) {
 }
 
 std::vector<Stored> claim_one(const std::string& stripe_event_id) {
-  return stored(claim_one_row.run(stripe_event_id));
+  try {
+    return stored(claim_one_row.run(stripe_event_id));
+  } catch (const pg::Error& error) {
+    if (error.data()->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE) throw;
+    throw pg::SqlError(ERRCODE_LOCK_NOT_AVAILABLE,
+                       "event \"" + stripe_event_id + "\" is in use by another transaction",
+                       "Try again in a moment.");
+  }
 }
 
 }  // namespace billing::inbox

@@ -273,6 +273,7 @@ std::vector<Event> deletions(const std::set<std::string>& customers) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Event event;
     event.type = "customer.deleted";
+    event.object = Json::object();
     event.object_type = "customer";
     event.object_id = event.customer_id = rows.text(i, 0);
     event.id = rows.text(i, 1);

@@ -68,7 +68,7 @@ def test_both_shapes_tell_the_same(databases):
                      database.rows("SELECT * FROM {s}.stripe_invoices")))
     for old, new in zip(*said):
         def shape_free(rows):
-            hidden = {"api_version", "updated_at", "object", "charge_id"}  # since basil no charge is named
+            hidden = {"api_version", "updated_at", "object", "charge_id", "subscription_metadata"}  # named in one shape only
             return [{k: v for k, v in row.items() if k not in hidden} for row in rows] \
                 if isinstance(rows, list) else rows
         assert shape_free(old) == shape_free(new)

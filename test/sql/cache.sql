@@ -95,7 +95,12 @@ SELECT clear_all_subscription_cache(), clear_all_subscription_cache();
 SELECT s -> 'total' AS total, s -> 'average_age_seconds' AS age FROM get_subscription_cache_status() s;
 -- Hits and misses are counted when the library is preloaded, and null otherwise; refreshing needs it too.
 SELECT current_setting('shared_preload_libraries') LIKE '%pg_billing%' = (hits IS NOT NULL AND misses IS NOT NULL) AS counted_when_preloaded FROM cache_counters();
-SELECT refresh_subscription_cache() >= 0 AS refreshed, refresh_subscription_cache(1) >= 0 AS again;
+SELECT refresh_subscription_cache(10000) >= 0 AS refreshed, clear_all_subscription_cache() >= 0 AS cleared;
+-- What was missed is stored, of users that are known; anybody may have asked for any id.
+SELECT cached FROM t.seen('user_1') UNION ALL SELECT cached FROM t.seen('nobody');
+SELECT current_setting('shared_preload_libraries') LIKE '%pg_billing%' = (refresh_subscription_cache() = 1) AS refreshed_when_preloaded;
+SELECT refresh_subscription_cache();
+SELECT current_setting('shared_preload_libraries') LIKE '%pg_billing%' = (array_agg(user_id) = ARRAY['user_1']) IS TRUE AS stored_when_preloaded FROM subscription_cache;
 
 -- The index may be rebuilt, the table rewritten: nothing of them is kept.
 SELECT update_subscription_cache('user_1') ->> 'state' AS state;

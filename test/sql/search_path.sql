@@ -55,7 +55,7 @@ SELECT public.fix_customer_links() OPERATOR(pg_catalog.->>) 'linked';
 SELECT public.get_user_subscription_state('user_1', '2026-01-15') OPERATOR(pg_catalog.->>) 'state', public.has_active_subscription('user_1'), public.get_user_subscription_state('user_1') OPERATOR(pg_catalog.->>) 'user_id';
 SELECT public.explain_user('user_1') OPERATOR(pg_catalog.->>) 'mode';
 SELECT public.update_subscription_cache('user_1') OPERATOR(pg_catalog.->>) 'user_id', public.clear_user_subscription_cache('user_1'), public.clear_all_subscription_cache(), public.clear_expired_subscription_cache();
-SELECT public.get_subscription_cache_status() OPERATOR(pg_catalog.->>) 'total', public.ingest_metrics() OPERATOR(pg_catalog.->>) 'unprocessed', public.refresh_subscription_cache();
+SELECT public.get_subscription_cache_status() OPERATOR(pg_catalog.->>) 'total', public.ingest_metrics() OPERATOR(pg_catalog.->>) 'unprocessed', public.refresh_subscription_cache() OPERATOR(pg_catalog.>=) 0 AS refreshed;
 SELECT pg_catalog.count(*) FROM public.get_cache_cleanup_history();
 SELECT pg_catalog.count(*) FROM public.retry_stripe_events();
 SELECT public.replay_stripe_event('evt_1') OPERATOR(pg_catalog.->>) 'outcome';
