@@ -18,12 +18,13 @@ BOLD, DIM, PLAIN = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else
 
 STATE = """\
 SELECT s.* FROM jsonb_to_record(get_user_subscription_state('{user}'{instant}))
-    AS s(state text, has_access bool, reason text, price_id text, quantity int, access_until timestamptz(0))"""
+    AS s(state text, has_access bool, reason text, price_id text, quantity int, access_until date)"""
 
 
 class Story:
     def __init__(self, cluster, worker):
         self.cluster = cluster
+        self.worker = worker
         self.sender = Sender(worker.webhook, worker.secret)
         self.steps = 0
 
@@ -38,7 +39,7 @@ class Story:
         print()
         print(textwrap.indent(f"{DIM}{statement};{PLAIN}", "   "))
         output = self.cluster.psql("demo", "-P", "footer=off", "-P", "null=-", "-c", statement)
-        print(textwrap.indent(output.rstrip("\n"), "   "))
+        print("\n".join(f"   {line}".rstrip() for line in output.rstrip("\n").split("\n")))
 
     def state(self, user, instant=None):
         self.show(STATE.format(user=user, instant=f", {instant}" if instant else ""))
@@ -54,6 +55,12 @@ class Story:
             print(f"   POST {event['id']:<14} {event['type']:<38} {event['api_version']:<18} "
                   f"-> {answer.status} {outcome}")
 
+    def metrics(self, word):
+        print(f"\n   {DIM}curl -s {self.worker.url}/metrics | grep {word}{PLAIN}")
+        for line in self.worker.get("/metrics")[1].splitlines():
+            if word in line and not line.startswith("#"):
+                print(f"   {line}")
+
     def refused(self, event, **options):
         answer = self.sender.post(event, **options)
         print(f"\n   POST {event['id']:<14} {event['type']:<38} {event['api_version']:<18} -> {answer.status}")
@@ -68,9 +75,11 @@ def tell(story):
 
     story.step("Stripe's events overtake the application",
                "A trial starts before anybody said whose customer cus_ada is. Nothing is lost: Stripe gets its 200, "
-               "and the events wait. The row says for what, and what to do if nothing else links the customer.")
+               "and the events wait. The rows say for what, and what to do if nothing else links the customer.")
     story.post(ada.customer_created(), ada.subscribed(trial_days=14), ada.first_invoice())
     story.show("SELECT stripe_event_id, outcome, error FROM stripe_events WHERE NOT processed ORDER BY stripe_created")
+    story.show("SELECT jsonb_array_elements_text(explain_user('user_ada') -> 'why') AS why")
+    story.metrics("customer_link")
 
     story.step("Checkout completes, and says who paid",
                "The session carries client_reference_id = user_ada: it links the customer, and what waited takes effect "
@@ -126,7 +135,7 @@ def tell(story):
     story.refused(bob.ended(), signature=f"t={bob.clock},v1={'0' * 64}")
 
     story.step("What is left to read")
-    story.show("SELECT created_at::timestamptz(0), action, subject, event_id FROM audit_logs\n"
+    story.show("SELECT event_created, action, subject, event_id FROM audit_logs\n"
                " WHERE user_id = 'user_ada' ORDER BY event_created, event_id")
     story.show("SELECT outcome, count(*) AS events, sum(duplicates) AS duplicates FROM stripe_events GROUP BY outcome")
 
@@ -142,8 +151,8 @@ def main(arguments):
                         "SELECT grant_billing_role('billing_worker', 'worker')", "demo")
         worker = Worker(cluster.url("demo", "billing_worker"), keep=keep, log_file=cluster.directory / "worker.log")
         worker.start()
-        print(f"PostgreSQL {version} with pg_cron and pg_billing in {cluster.directory}; "
-              f"the worker listens on {worker.webhook}")
+        print(f"PostgreSQL {version.split()[0]} with pg_cron and pg_billing in {cluster.directory}\n"
+              f"The worker listens on {worker.webhook}")
         tell(Story(cluster, worker))
         if keep:
             print(f"\n{BOLD}Both keep running.{PLAIN}\n"

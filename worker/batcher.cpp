@@ -29,15 +29,16 @@ asio::awaitable<Verdict> Batcher::submit(Webhook webhook, Clock::time_point arri
         unavailable({"queue_full", std::to_string(waiting_) + " events are waiting for the database",
                      "look at what slows the database down; Stripe sends the event again"}),
         {}};
-  const auto pending = std::make_shared<Pending>();
-  pending->webhook = std::move(webhook);
-  pending->arrived = arrived;
-  pending->deadline = deadline;
-  const auto enqueue = [&lane, pending](auto handler) {
+  // The event is made where it is handed over: this coroutine must not own it, since it owns this coroutine.
+  const auto enqueue = [&](auto handler) {
+    auto pending = std::make_shared<Pending>();
+    pending->webhook = std::move(webhook);
+    pending->arrived = arrived;
+    pending->deadline = deadline;
     // Shared, because the handler can only be moved and a std::function wants to be copied.
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     pending->answer = [shared](Verdict verdict) { std::move (*shared)(std::move(verdict)); };
-    lane.push(pending);
+    lane.push(std::move(pending));
   };
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Verdict)>(enqueue,
                                                                                         asio::use_awaitable);

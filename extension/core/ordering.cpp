@@ -90,9 +90,4 @@ int lifecycle_rank(const std::string& object_type, const Json& object) {
   return find_status(object_type, object).first;
 }
 
-bool undecided(const Rank& a, const Rank& b) {
-  return a.finality == b.finality && a.created == b.created && a.origin == 2 && b.origin == 2 &&
-         a.event_id != b.event_id;
-}
-
 }  // namespace billing

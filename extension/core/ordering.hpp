@@ -29,8 +29,4 @@ bool is_terminal(const std::string& object_type, const Json& object);
 // Position in the object's life; 0 where the type has no statuses or the status is unknown.
 int lifecycle_rank(const std::string& object_type, const Json& object);
 
-// Whether the two ranks leave open which snapshot is the later one although their content differs: same
-// finality and second, and neither of them the `.created` event, which is always the first.
-bool undecided(const Rank& a, const Rank& b);
-
 }  // namespace billing

@@ -9,18 +9,6 @@ namespace {
 Json time_or_null(const std::optional<Seconds>& time) { return time ? Json(iso_time(*time)) : Json(nullptr); }
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
-Json item_json(const SubscriptionItem& item) {
-  return {{"price_id", text_or_null(item.price_id)},
-          {"product_id", text_or_null(item.product_id)},
-          {"lookup_key", text_or_null(item.lookup_key)},
-          {"quantity", item.quantity},
-          {"unit_amount", item.unit_amount ? Json(*item.unit_amount) : Json(nullptr)},
-          {"currency", text_or_null(item.currency)},
-          {"interval", text_or_null(item.interval)},
-          {"current_period_start", time_or_null(item.period_start)},
-          {"current_period_end", time_or_null(item.period_end)}};
-}
-
 Json pause_json(const Subscription& subscription, const SubscriptionState& state) {
   if (!state.collection_paused) return nullptr;
   return {{"behavior", subscription.pause_behavior},
@@ -75,6 +63,18 @@ std::vector<std::size_t> display_order(const std::vector<Subscription>& subscrip
 }
 
 }  // namespace
+
+Json item_json(const SubscriptionItem& item) {
+  return {{"price_id", text_or_null(item.price_id)},
+          {"product_id", text_or_null(item.product_id)},
+          {"lookup_key", text_or_null(item.lookup_key)},
+          {"quantity", item.quantity},
+          {"unit_amount", item.unit_amount ? Json(*item.unit_amount) : Json(nullptr)},
+          {"currency", text_or_null(item.currency)},
+          {"interval", text_or_null(item.interval)},
+          {"current_period_start", time_or_null(item.period_start)},
+          {"current_period_end", time_or_null(item.period_end)}};
+}
 
 Json state_json(const std::string& user_id, const std::vector<Subscription>& subscriptions,
                 const UserState& state) {

@@ -50,6 +50,9 @@ struct UserState {
 };
 UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now);
 
+// An item as people and programs see it, in states and in user_subscriptions.items.
+Json item_json(const SubscriptionItem& item);
+
 // The jsonb of get_user_subscription_state, without cached, cached_at, expires_at and credits.
 // Times are ISO 8601 in UTC ("2026-01-31T10:00:00+00:00").
 Json state_json(const std::string& user_id, const std::vector<Subscription>& subscriptions,

@@ -2,6 +2,7 @@
 
 #include "core/instant.hpp"
 #include "core/json.hpp"
+#include "core/subscription_state.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::subscriptions {
@@ -85,21 +86,6 @@ std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-Json time_or_null(const std::optional<Seconds>& time) { return time ? Json(iso_time(*time)) : Json(nullptr); }
-
-Json item_json(const SubscriptionItem& item) {
-  return {{"id", item.id},
-          {"price_id", item.price_id},
-          {"product_id", item.product_id},
-          {"lookup_key", item.lookup_key},
-          {"quantity", item.quantity},
-          {"unit_amount", item.unit_amount ? Json(*item.unit_amount) : Json(nullptr)},
-          {"currency", item.currency},
-          {"interval", item.interval},
-          {"current_period_start", time_or_null(item.period_start)},
-          {"current_period_end", time_or_null(item.period_end)}};
-}
-
 SubscriptionItem item_from(const Json& json) {
   const auto time = [&](const char* key) -> std::optional<Seconds> {
     const std::optional<std::string> text = text_of(json, key);
@@ -121,7 +107,10 @@ SubscriptionItem item_from(const Json& json) {
 
 Json items_json(const Subscription& subscription) {
   Json items = Json::array();
-  for (const SubscriptionItem& item : subscription.items) items.push_back(item_json(item));
+  for (const SubscriptionItem& item : subscription.items) {
+    items.push_back(item_json(item));
+    items.back()["id"] = item.id;
+  }
   return items;
 }
 

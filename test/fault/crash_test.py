@@ -131,7 +131,6 @@ def test_server_restarted_under_load(durable, database, workers, calm, mode):
         load.wait_for(share)
         durable.restart(mode)
     load.finish()
-    assert load.refusals, "the restarts came too late to hurt"
     reconnected(database)
     check_against(database, calm)
     assert worker.get("/readyz")[0] == 200

@@ -72,7 +72,7 @@ void judge_everything(const Event& event) {
 
 void apply_every_rule(const Event& event) {
   const Rank rank = rank_of(event);
-  require(rank == rank && !(rank < rank) && !undecided(rank, rank));
+  require(rank == rank && !(rank < rank));
   activity_of(event);
   link_evidence(event);
   needs_user(event);

@@ -73,6 +73,7 @@ class Load:
         """Returns once this share of all events is acknowledged, so that a fault strikes in the middle."""
         while len(self.acknowledged) < share * self.total and self.failure is None:
             time.sleep(0.001)
+        assert len(self.acknowledged) < self.total, "too late: everything is acknowledged"
 
     def finish(self):
         for thread in self.threads:

@@ -134,21 +134,6 @@ TEST(Ordering, ThinEventsRankByTheirTimeAlone) {
   EXPECT_EQ(rank_of(thin), (Rank{0, kStart, 2, 0, "e"}));
 }
 
-TEST(Ordering, TwoUpdatesOfOneSecondAreUndecided) {
-  EXPECT_TRUE(
-      undecided(rank("updated", "active", kStart, "evt_1"), rank("updated", "past_due", kStart, "evt_2")));
-  EXPECT_FALSE(
-      undecided(rank("updated", "active", kStart, "evt_1"), rank("updated", "active", kStart, "evt_1")));
-  EXPECT_FALSE(
-      undecided(rank("created", "active", kStart, "evt_1"), rank("updated", "active", kStart, "evt_2")));
-  EXPECT_FALSE(
-      undecided(rank("updated", "active", kStart, "evt_1"), rank("updated", "active", kStart + 1, "evt_2")));
-  EXPECT_FALSE(
-      undecided(rank("updated", "canceled", kStart, "evt_1"), rank("updated", "active", kStart, "evt_2")));
-  EXPECT_FALSE(
-      undecided(rank("created", "active", kStart, "evt_1"), rank("created", "active", kStart, "evt_2")));
-}
-
 rc::Gen<Rank> any_rank() {
   return rc::gen::exec([] {
     const std::string type =
@@ -182,7 +167,6 @@ RC_GTEST_PROP(OrderingProperty, OrderIsTotal, ()) {
   const Rank c = *any_rank();
   RC_ASSERT((a < b) + (a == b) + (a > b) == 1);
   if (a < b && b < c) RC_ASSERT(a < c);
-  RC_ASSERT(undecided(a, b) == undecided(b, a));
   if (a.event_id != b.event_id) RC_ASSERT(a != b);
 }
 

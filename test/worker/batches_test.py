@@ -175,8 +175,10 @@ def test_a_lost_connection_is_run_again(database, orders, workers):
 
 
 def test_idle_connections_that_were_cut_are_made_again_before_they_are_needed(database, worker):
-    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'billing_worker' AND datname = %s"
+    sessions = "FROM pg_stat_activity WHERE usename = 'billing_worker' AND datname = %s"
+    open_now, cut = f"SELECT count(*) {sessions}", f"SELECT count(pg_terminate_backend(pid)) {sessions}"
     for number in range(3):
+        until(lambda: database.value(open_now, (database.name,)) == 3, "all three are there")
         assert database.value(cut, (database.name,)) == 3
         until(lambda: metric(worker, "database_connects_total") >= 2 * (number + 2), "it is connected again")
         assert reasons(send(worker, [event(number)])) == {200}
