@@ -31,7 +31,7 @@ COMMENT ON TABLE stripe_events IS 'inbox: one row per Stripe event, its outcome 
 COMMENT ON COLUMN stripe_events.created_at IS 'when it was received';
 COMMENT ON COLUMN stripe_events.stripe_created IS 'the event''s own time, in whole seconds';
 COMMENT ON COLUMN stripe_events.duplicates IS 'how many more times the same event id arrived';
-COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: customer:cus_..., user:...';
+COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: customer:cus_... (a link), or a lock: user:..., link:cus_..., lock:evt_...';
 
 -- The raw body, as signed. Partitioned by the event's own time, which never changes.
 CREATE TABLE stripe_event_payloads (
@@ -41,4 +41,4 @@ CREATE TABLE stripe_event_payloads (
     PRIMARY KEY (stripe_event_id, stripe_created)
 ) PARTITION BY RANGE (stripe_created);
 CREATE TABLE stripe_event_payloads_default PARTITION OF stripe_event_payloads DEFAULT;
-COMMENT ON TABLE stripe_event_payloads IS 'the raw payload of each event, kept for billing.payload_retention';
+COMMENT ON TABLE stripe_event_payloads IS 'the raw payload of each event, as it was signed';

@@ -101,6 +101,7 @@ SubscriptionState judge_running(const Subscription& subscription, const AccessRu
   if (!clock.reached(slack_end)) return result;
   result = without_access("expired", "renewal_not_confirmed", "refetch_subscription");
   result.stale = true;
+  result.live = true;  // at Stripe it probably goes on: a second purchase would charge twice
   return result;
 }
 

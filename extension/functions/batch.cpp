@@ -73,6 +73,7 @@ class Batch {
 
   // Events of the other mode and of other people's products have no effect.
   void judge_admission() {
+    if (options_.admitted) return;
     for (Work* work : open()) {
       const Event& event = *work->event;
       if (event.livemode != settings_.live) {
@@ -126,6 +127,7 @@ class Batch {
     for (const Work* work : open())
       if (concerns_user(*work)) customers.insert(work->customer);
     for (const auto& [customer, evidence] : options_.links) customers.insert(customer);
+    customers.insert(options_.follow.begin(), options_.follow.end());
     links_ = links::lock(customers, options_.wait_for_locks);
     for (Work* work : open()) {
       const std::string& customer = work->customer;
@@ -231,6 +233,7 @@ class Batch {
       if (const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr)
         wanted.insert(*user);
     for (const std::string& customer : newly_linked_) wanted.insert(*user_of(customer));
+    for (const std::string& customer : options_.follow) wanted.insert(*user_of(customer));
     users_ = links::lock_users(wanted, options_.wait_for_locks);
     for (Work* work : open()) {
       if (!concerns_user(*work)) continue;
@@ -248,6 +251,7 @@ class Batch {
     };
     for (const std::string& customer : newly_linked_)
       if (users_.count(*user_of(customer)) > 0) whole(customer);
+    for (const std::string& customer : options_.follow) whole(customer);
     for (const Work* work : open()) {
       const Event& event = *work->event;
       if (!concerns_user(*work) || user_of(work->customer) == nullptr) continue;

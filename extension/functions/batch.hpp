@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ struct BatchOptions {
   bool wait_for_locks = false;
   // Events that wait for a customer linked in this batch are applied in it, instead of being made due.
   bool apply_waiting = true;
+  // Mode and scope were judged when the events came: what had its effect then keeps it in a rebuild.
+  bool admitted = false;
+  // Customers, linked ones, whose rows follow the mirror whether or not an event of theirs is in the batch.
+  std::set<std::string> follow;
   // Links to make in this batch, by customer: a person's decision.
   std::map<std::string, LinkEvidence> links;
   std::string actor = "stripe";

@@ -61,7 +61,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
     valid_until.values.push_back(made.state.valid_until);
   }
   upsert.run(user_id, status, has_access, state, valid_from, valid_until, settings.generation, pg::Time{now},
-             pg::Time{(second + settings.cache_ttl) * 1'000'000});
+             pg::Time{now + instant(settings.cache_ttl)});
 }
 
 }  // namespace billing::cache

@@ -29,8 +29,8 @@ struct Stored {
 
 // Locks up to `max_rows` events whose retry is due, oldest first, skipping those that others hold.
 std::vector<Stored> claim_due(const Settings& settings, int max_rows);
-// Locks the events that wait for `what` (at most 200; the rest is made due). It waits for those that others hold:
-// one passed over here would wait for ever. Whoever holds one never waits for a link.
+// Locks the events that wait for `what` (at most 200; the rest is made due). It waits for those that others
+// hold: one passed over here would wait for ever. Whoever holds one never waits for a link.
 std::vector<Stored> claim_waiting(const std::vector<std::string>& what);
 // Makes the events that wait for `what` due at once.
 void make_due(const std::vector<std::string>& what);

@@ -38,7 +38,8 @@ pg::Statement read_part(
     "@stripe_customer_links l"
     "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)");
 
-// Placeholders and objects whose payload is gone stay: there is nothing to rebuild them from.
+// Links stay, and the entries that tell of them. Placeholders and objects whose payload is gone stay: there
+// is nothing to rebuild them from.
 pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE" PART_OBJECTS
                             " AND (o.event_id IS NULL OR EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
                             "p.stripe_event_id = o.event_id"
@@ -47,7 +48,9 @@ pg::Statement empty_subscriptions(
     "DELETE FROM @user_subscriptions u WHERE u.stripe_customer_id = ANY ($1) AND u.user_id IN"
     " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");
 pg::Statement empty_audit(
-    "DELETE FROM @audit_logs a WHERE a.event_id = ANY ($2) AND a.actor = 'stripe' AND a.user_id IN"
+    "DELETE FROM @audit_logs a WHERE a.event_id = ANY ($2) AND a.actor = 'stripe' AND a.action <> "
+    "'customer_linked'"
+    " AND a.user_id IN"
     " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");
 pg::Statement read_events(
     "SELECT e.stripe_event_id, p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
@@ -92,10 +95,15 @@ std::vector<Difference> differences(const Snapshot& before, const Snapshot& afte
   return found;
 }
 
-void replay(const pg::Rows& events, const Settings& settings) {
+pg::Statement read_linked(
+    "SELECT l.stripe_customer_id FROM @stripe_customer_links l"
+    " WHERE l.stripe_customer_id = ANY ($1) AND l.user_id IS NOT NULL");
+
+void replay(const Part& part, const pg::Rows& events, const Settings& settings) {
   constexpr std::size_t kBatch = 200;
   BatchOptions options;
   options.wait_for_locks = true;
+  options.admitted = true;
   for (std::size_t first = 0; first < events.size(); first += kBatch) {
     std::vector<Work> works(std::min(kBatch, events.size() - first));
     std::vector<Work*> pointers;
@@ -108,6 +116,10 @@ void replay(const pg::Rows& events, const Settings& settings) {
     }
     run_batch(pointers, settings, options);
   }
+  // Also what no stored payload tells of any more.
+  const pg::Rows linked = read_linked.run(texts(part.customers));
+  for (std::size_t i = 0; i < linked.size(); ++i) options.follow.insert(linked.text(i, 0));
+  run_batch({}, settings, options);
 }
 
 Snapshot rebuilt(const Part& part, const pg::Rows& events, const pg::Texts& ids, const Settings& settings) {
@@ -116,7 +128,7 @@ Snapshot rebuilt(const Part& part, const pg::Rows& events, const pg::Texts& ids,
     empty_objects.run(texts(part.customers), texts(part.objects));
     empty_subscriptions.run(texts(part.customers));
     empty_audit.run(texts(part.customers), ids);
-    replay(events, settings);
+    replay(part, events, settings);
     after = read(part, ids);
     // Leaves the subtransaction: what it did was only for looking.
     throw pg::SqlError(ERRCODE_SUCCESSFUL_COMPLETION, "");
