@@ -62,6 +62,14 @@ SELECT l.stripe_customer_id, l.user_id, l.source, l.linked_by, s.stripe_subscrip
        (SELECT count(*) FROM stripe_events e WHERE e.stripe_customer_id = l.stripe_customer_id AND NOT e.processed) AS waiting
   FROM stripe_customer_links l JOIN user_subscriptions s USING (user_id, stripe_customer_id) ORDER BY 1, 5;
 
+-- Sent again together with what links it: the duplicate does not hide the one that waits.
+SELECT outcome FROM t.process(t.sub_event('evt_63', 'sub_12', 'cus_12'));
+SELECT outcome FROM t.process(t.sub_event('evt_63', 'sub_12', 'cus_12'),
+                              t.event('evt_64', 'checkout.session.completed', '2026-01-01', t.checkout('cs_12', 'cus_12', 'sub_12', 'user_12')),
+                              t.sub_event('evt_63', 'sub_12', 'cus_12'));
+SELECT stripe_event_id, processed, outcome, waiting_for, duplicates FROM stripe_events WHERE stripe_customer_id = 'cus_12' ORDER BY 1;
+SELECT action, event_id FROM audit_logs WHERE user_id = 'user_12' ORDER BY event_id, action;
+
 -- What cannot be a user id is no evidence: empty, over-long, not text.
 SELECT outcome, error FROM t.process(
     t.sub_event('evt_71', 'sub_8', 'cus_8', '{"metadata": {"user_id": ""}}'),
