@@ -23,10 +23,11 @@ CREATE TABLE billing_settings (
 );
 COMMENT ON TABLE billing_settings IS 'settings that shape shared state; change them with set_billing_setting()';
 
--- For receive_stripe_webhook() alone. Only its owner may read it; it is left out of dumps.
+-- For receive_stripe_webhook() alone. Only its owner may read it; it is left out of dumps. Without constraints, whose
+-- violation would put the secret into the server's log; receive_stripe_webhook() checks what it reads.
 CREATE TABLE billing_webhook_secrets (
-    name   text COLLATE "C" PRIMARY KEY,
-    secret text NOT NULL CHECK (secret <> '' AND secret !~ '\s')
+    name   text COLLATE "C",
+    secret text
 );
 COMMENT ON TABLE billing_webhook_secrets IS
     'webhook signing secrets (whsec_...) for receive_stripe_webhook(); fill it with COPY, never with a literal in SQL text';

@@ -1,18 +1,16 @@
-// The body of a request, counted while it arrives.
+// The body of a request, counted while it arrives. Chunks are read here and not by a library, because
+// libraries are lenient: what they let pass differs, and a proxy in front may read it in another way.
 #include "worker/body.hpp"
 
 #include <algorithm>
-#include <string_view>
+#include <charconv>
 
 namespace billing::worker {
-
-namespace http = boost::beast::http;
-namespace asio = boost::asio;
-
 namespace {
 
-// A chunk's size line with its extensions, or the fields behind the last chunk.
-constexpr std::size_t kMaxChunkHead = 8 * 1024;
+// A chunk's size with its extensions; all fields behind the last chunk.
+constexpr std::size_t kMaxLine = 1024;
+constexpr std::size_t kMaxTrailer = 4096;
 
 Refusal too_large(std::size_t limit) {
   return {413, "body_too_large", "the body is larger than " + std::to_string(limit) + " bytes",
@@ -24,64 +22,123 @@ Refusal bad_chunk() {
           "send a well-formed HTTP/1.1 request, as Stripe does", ""};
 }
 
-}  // namespace
-
-void BodyReader::CheckExtensions::operator()(std::uint64_t /*size*/, boost::beast::string_view extensions,
-                                             boost::beast::error_code& error) const {
-  const bool visible = std::all_of(extensions.begin(), extensions.end(), [](char c) {
+bool is_text(std::string_view line) {
+  return std::all_of(line.begin(), line.end(), [](char c) {
     return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
   });
-  if (!visible) error = http::error::bad_chunk_extension;
 }
 
-BodyReader::BodyReader(const RequestHead& head, std::size_t limit) : limit_(limit) {
-  if (!head.chunked) {
-    left_ = static_cast<std::size_t>(head.content_length.value_or(0));
-    return;
-  }
-  chunks_.emplace();
-  chunks_->eager(true);
-  chunks_->body_limit(limit);
-  chunks_->header_limit(kMaxChunkHead);
-  chunks_->on_chunk_header(check_extensions_);
-  // How the body is framed was decided by the strict parser of the head. Beast is told only that.
-  constexpr std::string_view kHead = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-  boost::beast::error_code error;
-  chunks_->put(asio::buffer(kHead.data(), kHead.size()), error);
+}  // namespace
+
+BodyReader::BodyReader(const RequestHead& head, std::size_t limit)
+    : limit_(limit), chunked_(head.chunked), part_(head.chunked ? Part::chunk_size : Part::data) {
+  if (chunked_) return;
+  const std::uint64_t length = head.content_length.value_or(0);
+  if (length > limit_)
+    refuse(too_large(limit_));
+  else
+    left_ = static_cast<std::size_t>(length);
+}
+
+BodyReader::Progress BodyReader::refuse(Refusal refusal) {
+  refused_ = true;
+  refusal_ = std::move(refusal);
+  return Progress::refused;
 }
 
 BodyReader::Progress BodyReader::feed(std::string& input) {
-  if (chunks_) return feed_chunks(input);
-  if (body_.size() + left_ > limit_) {
-    refusal_ = too_large(limit_);
-    return Progress::refused;
+  std::string_view rest = input;
+  bool advanced = true;
+  while (advanced && !refused_ && part_ != Part::nothing) {
+    switch (part_) {
+      case Part::data:
+        advanced = take_data(rest);
+        break;
+      case Part::chunk_size:
+        advanced = take_chunk_size(rest);
+        break;
+      case Part::chunk_end:
+        advanced = take_chunk_end(rest);
+        break;
+      case Part::trailer:
+        advanced = take_trailer(rest);
+        break;
+      case Part::nothing:
+        break;
+    }
   }
+  input.erase(0, input.size() - rest.size());
+  if (refused_) return Progress::refused;
+  return part_ == Part::nothing ? Progress::done : Progress::more;
+}
+
+bool BodyReader::take_data(std::string_view& input) {
   const std::size_t length = std::min(left_, input.size());
-  body_.append(input, 0, length);
-  input.erase(0, length);
+  body_.append(input.substr(0, length));
+  input.remove_prefix(length);
   left_ -= length;
-  return left_ == 0 ? Progress::done : Progress::more;
+  if (left_ > 0) return false;
+  part_ = chunked_ ? Part::chunk_end : Part::nothing;
+  return true;
 }
 
-BodyReader::Progress BodyReader::feed_chunks(std::string& input) {
-  std::size_t used = 0;
-  boost::beast::error_code error;
-  while (!chunks_->is_done() && used < input.size() && !error)
-    used += chunks_->put(asio::buffer(input.data() + used, input.size() - used), error);
-  input.erase(0, used);
-  if (error == http::error::body_limit) {
-    refusal_ = too_large(limit_);
-    return Progress::refused;
+bool BodyReader::take_line(std::string_view& input, std::string_view& line) {
+  const std::size_t end = input.find('\n');
+  if (end == std::string_view::npos ? input.size() > kMaxLine : end > kMaxLine) {
+    refuse(bad_chunk());
+    return false;
   }
-  if ((error && error != http::error::need_more) || (!chunks_->is_done() && input.size() > kMaxChunkHead)) {
-    refusal_ = bad_chunk();
-    return Progress::refused;
+  if (end == std::string_view::npos) return false;
+  // A line feed alone ends no line.
+  if (end == 0 || input[end - 1] != '\r' || !is_text(input.substr(0, end - 1))) {
+    refuse(bad_chunk());
+    return false;
   }
-  return chunks_->is_done() ? Progress::done : Progress::more;
+  line = input.substr(0, end - 1);
+  input.remove_prefix(end + 1);
+  return true;
 }
 
-std::size_t BodyReader::size() const { return chunks_ ? chunks_->get().body().size() : body_.size(); }
+bool BodyReader::take_chunk_size(std::string_view& input) {
+  std::string_view line;
+  if (!take_line(input, line)) return false;
+  std::uint64_t size = 0;
+  // Takes hexadecimal digits only: neither a sign nor 0x, for an unsigned number.
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), size, 16);
+  // Extensions are skipped.
+  const bool size_only = end == line.data() + line.size() || *end == ';';
+  if (end == line.data() || !size_only || error == std::errc::invalid_argument) {
+    refuse(bad_chunk());
+  } else if (error != std::errc() || size > limit_ - body_.size()) {
+    refuse(too_large(limit_));
+  } else {
+    left_ = static_cast<std::size_t>(size);
+    part_ = size == 0 ? Part::trailer : Part::data;
+  }
+  return !refused_;
+}
 
-std::string BodyReader::take() { return chunks_ ? std::move(chunks_->get().body()) : std::move(body_); }
+bool BodyReader::take_chunk_end(std::string_view& input) {
+  if (!input.substr(0, 2).starts_with("\r\n")) {
+    if (input.size() >= 2 || (input.size() == 1 && input.front() != '\r')) refuse(bad_chunk());
+    return false;
+  }
+  input.remove_prefix(2);
+  part_ = Part::chunk_size;
+  return true;
+}
+
+// Fields behind the body mean nothing here, but they have to look like fields.
+bool BodyReader::take_trailer(std::string_view& input) {
+  std::string_view line;
+  if (!take_line(input, line)) return false;
+  trailer_bytes_ += line.size() + 2;
+  if (line.empty())
+    part_ = Part::nothing;
+  else if (trailer_bytes_ > kMaxTrailer || line.find(':') == std::string_view::npos || line.front() <= ' ' ||
+           line.front() == ':')
+    refuse(bad_chunk());
+  return !refused_;
+}
 
 }  // namespace billing::worker

@@ -1,10 +1,9 @@
 // The body of a request, counted while it arrives.
 #pragma once
 
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <optional>
+#include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "worker/refusal.hpp"
 #include "worker/request.hpp"
@@ -19,26 +18,29 @@ class BodyReader {
   // Takes what belongs to the body out of `input` and leaves what belongs to the next request.
   Progress feed(std::string& input);
 
-  std::size_t size() const;
-  std::string take();
+  std::size_t size() const { return body_.size(); }
+  std::string take() { return std::move(body_); }
   const Refusal& refusal() const { return refusal_; }
 
  private:
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
+  // What is expected next.
+  enum class Part { data, chunk_size, chunk_end, trailer, nothing };
 
-  // Beast takes any bytes inside a quoted extension; nothing but visible text is wanted here.
-  struct CheckExtensions {
-    void operator()(std::uint64_t size, boost::beast::string_view extensions,
-                    boost::beast::error_code& error) const;
-  };
-
-  Progress feed_chunks(std::string& input);
+  Progress refuse(Refusal refusal);
+  bool take_data(std::string_view& input);
+  // These return false when they need more; a refusal sets `refused_`.
+  bool take_chunk_size(std::string_view& input);
+  bool take_chunk_end(std::string_view& input);
+  bool take_trailer(std::string_view& input);
+  bool take_line(std::string_view& input, std::string_view& line);
 
   std::size_t limit_;
-  std::size_t left_ = 0;  // of a body with a known length
+  bool chunked_;
+  Part part_;
+  std::size_t left_ = 0;           // of the body, or of the current chunk
+  std::size_t trailer_bytes_ = 0;  // seen so far
   std::string body_;
-  CheckExtensions check_extensions_;
-  std::optional<Parser> chunks_;
+  bool refused_ = false;
   Refusal refusal_;
 };
 

@@ -90,9 +90,9 @@ void Listener::open(const tcp::endpoint& endpoint, Clock::time_point until) {
       return;
     }
     if (error != asio::error::address_in_use || Clock::now() >= until)
-      throw ConfigError("cannot listen on " + endpoint.address().to_string() + ":" +
-                            std::to_string(endpoint.port()) + ": " + error.message(),
-                        "choose another address with PG_BILLING_LISTEN, or end what uses this one");
+      throw std::runtime_error("cannot listen on " + endpoint.address().to_string() + ":" +
+                               std::to_string(endpoint.port()) + ": " + error.message() +
+                               "; end what uses the port, or choose another with PG_BILLING_LISTEN");
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
 }

@@ -45,8 +45,6 @@ void Notifier::send(const std::string& message) const {
 
 void Notifier::ready(const std::string& status) const { send("READY=1\nSTATUS=" + status); }
 
-void Notifier::status(const std::string& status) const { send("STATUS=" + status); }
-
 void Notifier::reloading() const {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);

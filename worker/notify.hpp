@@ -17,7 +17,6 @@ class Notifier {
   Notifier& operator=(const Notifier&) = delete;
 
   void ready(const std::string& status) const;
-  void status(const std::string& status) const;
   void reloading() const;
   void stopping() const;
   void alive() const;

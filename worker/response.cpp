@@ -2,6 +2,7 @@
 #include "worker/response.hpp"
 
 #include <boost/beast/http/status.hpp>
+#include <ctime>
 #include <ostream>
 
 #include "worker/text.hpp"
@@ -9,6 +10,24 @@
 namespace billing::worker {
 
 namespace http = boost::beast::http;
+
+namespace {
+
+// As HTTP wants it; made once a second.
+const char* date() {
+  static std::time_t made_at = -1;
+  static char text[32];
+  const std::time_t now = std::time(nullptr);
+  if (now != made_at) {
+    made_at = now;
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  }
+  return text;
+}
+
+}  // namespace
 
 Response refused(const Refusal& refusal) {
   Response response;
@@ -29,6 +48,8 @@ std::string serialise(const Response& response) {
   out += std::to_string(response.status);
   out += ' ';
   out.append(reason.data(), reason.size());
+  out += "\r\nDate: ";
+  out += date();
   out += "\r\nContent-Type: ";
   out += response.content_type;
   out += "\r\nContent-Length: ";

@@ -41,12 +41,18 @@ int Server::run(std::chrono::seconds bind_patience) {
     if (problem && problem->reason == "mode_mismatch")
       stop(2);
     else
-      notifier_.ready(problem ? "not ready: " + problem->message : "taking webhooks");
+      tell_ready();
   });
   tick();
   runtime_.io.run();
   log::Line(log::Level::info, "stopped").add("exit_code", exit_code_);
   return exit_code_;
+}
+
+// Ready in systemd's sense: started. Whether webhooks are taken is in the status, and in /readyz.
+void Server::tell_ready() const {
+  const auto problem = pages_.problem();
+  notifier_.ready(problem ? "not taking webhooks: " + problem->message : "taking webhooks");
 }
 
 void Server::tick() {
@@ -115,7 +121,7 @@ void Server::reload() {
   } catch (const ConfigError& error) {
     log::Line(log::Level::error, "reload_failed").add("error", error.what()).add("next_step", error.hint());
   }
-  notifier_.ready("taking webhooks");
+  tell_ready();
 }
 
 }  // namespace billing::worker

@@ -25,7 +25,7 @@ class Server {
 
   boost::asio::io_context& io() { return runtime_.io; }
 
-  // Listens, serves, and returns the exit code once it is over. Throws ConfigError when it cannot listen.
+  // Listens, serves, and returns the exit code once it is over. Throws when it cannot listen.
   int run(std::chrono::seconds bind_patience);
 
   // Finishes what is in flight and ends; asked a second time, ends at once.
@@ -36,6 +36,7 @@ class Server {
   void stop(int exit_code);
 
  private:
+  void tell_ready() const;
   void tick();
   void end_when_drained();
 

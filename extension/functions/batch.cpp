@@ -189,7 +189,8 @@ class Batch {
     for (const std::string& customer : newly_linked_) keys.push_back(kWaitingForCustomer + customer);
     if (!options_.apply_waiting) return inbox::make_due(keys);
     std::set<std::string> have;
-    for (const Work* work : works_) have.insert(work->id);
+    for (const Work* work : works_)
+      if (work->stored) have.insert(work->id);
     for (inbox::Stored& stored : inbox::claim_waiting(keys))
       if (have.count(stored.work.id) == 0) woken_.push_back(std::move(stored));
     for (inbox::Stored& stored : woken_) {

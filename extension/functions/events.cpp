@@ -148,10 +148,18 @@ Datum return_rows(FunctionCallInfo fcinfo, const std::vector<const Work*>& works
 }
 
 std::vector<std::string> webhook_secrets() {
-  static pg::Statement read("SELECT s.secret FROM @billing_webhook_secrets s ORDER BY s.name");
+  static pg::Statement read(
+      "SELECT s.secret, s.name FROM @billing_webhook_secrets s ORDER BY s.name, s.secret");
   std::vector<std::string> secrets;
   const pg::Rows rows = read.run();
-  for (std::size_t i = 0; i < rows.size(); ++i) secrets.push_back(rows.text(i, 0));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string problem = secret_problem(rows.view(i, 0));
+    if (!problem.empty())
+      throw pg::SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                         "the webhook secret named \"" + rows.text(i, 1) + "\" " + problem,
+                         "Delete its row from billing_webhook_secrets, and COPY it in again.");
+    secrets.push_back(rows.text(i, 0));
+  }
   return secrets;
 }
 

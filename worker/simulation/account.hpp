@@ -68,10 +68,10 @@ class Account {
   }
   // Changes an object and tells how it was before. Nothing is told when nothing has changed.
   template <typename Object, typename Change>
-  bool update(std::string_view type, Object& object, Change change) {
+  bool update(std::string_view type, Object& object, Change make) {
     const Json before = to_json(object, shape_);
     tick();
-    change();
+    make();
     const Json after = to_json(object, shape_);
     const Json previous = difference(before, after);
     if (previous.empty()) return false;
