@@ -11,16 +11,19 @@ constexpr std::size_t kMaxParameters = 40;
 
 Session* current_session = nullptr;
 
-// In force while a session is open. Every statement finds its rows through an index, and its plan is kept: one
-// made while the tables were still empty must not scan them for ever.
+// In force while a session is open. Every statement finds its rows through an index, and its plan is kept:
+// one made while the tables were still empty must not scan them for ever.
 struct SessionSetting {
   const char* name;
   const char* value;
 };
 constexpr SessionSetting kSessionSettings[] = {
-    {"search_path", "pg_catalog, pg_temp"}, {"plan_cache_mode", "force_generic_plan"},
-    {"enable_seqscan", "off"},              {"enable_hashjoin", "off"},
-    {"enable_mergejoin", "off"},            {"jit", "off"},
+    {"search_path", "pg_catalog, pg_temp"},
+    {"plan_cache_mode", "force_generic_plan"},
+    {"enable_seqscan", "off"},
+    {"enable_hashjoin", "off"},
+    {"enable_mergejoin", "off"},
+    {"jit", "off"},
 };
 
 // Called under guard(): may raise, holds plain data only.
