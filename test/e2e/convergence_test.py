@@ -8,7 +8,8 @@ import psycopg2
 from harness import load
 
 START = 1_795_000_000
-CUSTOMERS = 24
+HISTORIES = 200
+ORDERS = 5
 
 
 def deliver_calmly(database, lists):
@@ -29,7 +30,7 @@ def deliver_wildly(database, lists, seed):
         size = rng.randint(1, 12)
         batches.append(stream[:size])
         stream = stream[size:]
-    lock, failures, done = threading.Lock(), [], threading.Event()
+    lock, failures, run_again, done = threading.Lock(), [], [], threading.Event()
 
     def guarded(work):
         try:
@@ -57,13 +58,16 @@ def deliver_wildly(database, lists, seed):
             except psycopg2.Error as error:
                 if error.pgcode[:2] != "40":
                     raise
+                run_again.append(error.pgcode)
 
     def retry(connection):
         while not done.is_set():
             try:
                 database.rows("SELECT * FROM {s}.retry_stripe_events(50)", connection=connection)
-            except psycopg2.errors.DeadlockDetected:
-                pass
+            except psycopg2.Error as error:
+                if error.pgcode[:2] != "40":
+                    raise
+                run_again.append(error.pgcode)
 
     senders = [threading.Thread(target=guarded, args=(send,)) for _ in range(8)]
     retrier = threading.Thread(target=guarded, args=(retry,))
@@ -74,7 +78,9 @@ def deliver_wildly(database, lists, seed):
     done.set()
     retrier.join()
     assert not failures, failures[:5]
+    assert "40P01" not in run_again, "deadlock"
     settle(database)
+    return len(run_again)
 
 
 def settle(database):
@@ -87,19 +93,18 @@ def settle(database):
 
 
 def test_every_delivery_of_the_same_events_ends_in_the_same_database(databases):
-    lists = load.lives(CUSTOMERS, START)
+    lists = load.lives(HISTORIES, START)
     calm = databases()
     deliver_calmly(calm, lists)
-
-    volatile = {"waiting_for"}
-    expected = calm.facts("stripe_events", "stripe_objects", "user_subscriptions", "billing_users")
-    links = calm.facts("stripe_customer_links", "audit_logs", ignore=volatile)
-    for seed in (1, 2, 3):
+    # What an event waited for while it was busy is forgotten with its next outcome, or was never written.
+    expected = calm.facts(ignore={"waiting_for"})
+    states = "SELECT user_id, state - 'cached_at' - 'expires_at' AS state FROM {s}.subscription_cache ORDER BY 1"
+    run_again = 0
+    for order in range(ORDERS):
         wild = databases()
-        deliver_wildly(wild, lists, seed)
-        got = wild.facts(*expected)
+        run_again += deliver_wildly(wild, lists, seed=order)
+        got = wild.facts(ignore={"waiting_for"})
         for table, rows in expected.items():
-            assert got[table] == rows, f"seed {seed}: {table} differs"
-        assert wild.facts(*links, ignore=volatile) == links, f"seed {seed}"
-        states = "SELECT user_id, state - 'cached_at' - 'expires_at' AS state FROM {s}.subscription_cache ORDER BY 1"
-        assert wild.rows(states) == calm.rows(states), f"seed {seed}: the cache differs"
+            assert got[table] == rows, f"order {order}: {table} differs"
+        assert wild.rows(states) == calm.rows(states), f"order {order}: the cache differs"
+    print(f"{HISTORIES} histories x {ORDERS} orders, 8 sessions: 0 divergent, 0 deadlocks, {run_again} calls run again")
