@@ -129,6 +129,12 @@ asio::awaitable<bool> Lane::reopen() {
         .add("reason", problem->reason)
         .add("error", problem->message)
         .add("next_step", problem->next_step);
+  // A server that restarts is worth waiting for until the deadline. This is not.
+  if (problem->lasting) {
+    refuse({queue_.begin(), queue_.end()}, *problem);
+    refuse(in_flight_, *problem);
+    queue_.clear();
+  }
   problem_ = std::move(problem);
   co_return false;
 }

@@ -63,8 +63,19 @@ Listener::Listener(Runtime& runtime, Batcher& batcher, const Pages& pages, std::
 void Listener::listen(std::chrono::seconds patience) {
   raise_descriptor_limit(runtime_.config->max_connections);
   const auto until = Clock::now() + patience;
-  for (const std::string& item : split(runtime_.config->listen, ','))
-    for (const auto& endpoint : endpoints_of(runtime_.io, std::string(trim(item)))) open(endpoint, until);
+  for (const std::string& item : split(runtime_.config->listen, ',')) {
+    std::exception_ptr problem;
+    const std::size_t before = acceptors_.size();
+    for (const auto& endpoint : endpoints_of(runtime_.io, std::string(trim(item)))) {
+      try {
+        open(endpoint, until);
+      } catch (const std::runtime_error&) {
+        problem = std::current_exception();
+      }
+    }
+    // A name may have an address that this machine cannot use: localhost without IPv6.
+    if (acceptors_.size() == before) std::rethrow_exception(problem);
+  }
 }
 
 void Listener::open(const tcp::endpoint& endpoint, Clock::time_point until) {

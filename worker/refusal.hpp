@@ -10,6 +10,7 @@ struct Problem {
   std::string reason;  // one word for machines: database_unreachable, read_only, ...
   std::string message;
   std::string next_step;
+  bool lasting = false;  // until somebody does something about it
 };
 
 // The answer to a request that was not accepted.

@@ -87,30 +87,30 @@ asio::awaitable<std::optional<Problem>> Store::check() {
                       "target_session_attrs=read-write"};
   if (text_at(reply, 3) == "on")
     co_return Problem{"read_only", "transactions of role " + role + " are read-only in this database",
-                      "turn default_transaction_read_only off"};
+                      "turn default_transaction_read_only off", true};
   if (version.empty())
     co_return Problem{"extension_missing", "the extension pg_billing is not in database " + text_at(reply, 9),
-                      "run CREATE EXTENSION pg_billing there, or correct DATABASE_URL"};
+                      "run CREATE EXTENSION pg_billing there, or correct DATABASE_URL", true};
   if (!version.starts_with(kVersions))
     co_return Problem{
         "extension_version",
         "this worker is version " PG_BILLING_VERSION ", the extension is version " + version,
-        "install worker and extension of the same release, then run ALTER EXTENSION pg_billing UPDATE"};
+        "install worker and extension of the same release, then run ALTER EXTENSION pg_billing UPDATE", true};
   if (!wanted_schema_.empty() && wanted_schema_ != schema)
     co_return Problem{"schema_mismatch",
                       "PG_BILLING_SCHEMA is " + wanted_schema_ + ", the extension is in schema " + schema,
-                      "correct PG_BILLING_SCHEMA, or leave it out"};
+                      "correct PG_BILLING_SCHEMA, or leave it out", true};
   if (text_at(reply, 6) != "t" || text_at(reply, 7) != "t")
     co_return Problem{"permission_denied", "role " + role + " may not call process_stripe_events",
-                      "run SELECT " + schema + ".grant_billing_role('" + role + "', 'worker')"};
+                      "run SELECT " + schema + ".grant_billing_role('" + role + "', 'worker')", true};
   if (text_at(reply, 4) == "off")
     co_return Problem{"synchronous_commit_off",
                       "synchronous_commit is off, so a commit that is confirmed can still be lost",
-                      "run ALTER ROLE " + role + " SET synchronous_commit = on"};
+                      "run ALTER ROLE " + role + " SET synchronous_commit = on", true};
   if (text_at(reply, 5) != "read committed")
-    co_return Problem{"isolation_level",
-                      "default_transaction_isolation is " + text_at(reply, 5) + ", not read committed",
-                      "run ALTER ROLE " + role + " SET default_transaction_isolation = 'read committed'"};
+    co_return Problem{
+        "isolation_level", "default_transaction_isolation is " + text_at(reply, 5) + ", not read committed",
+        "run ALTER ROLE " + role + " SET default_transaction_isolation = 'read committed'", true};
   extension_version_ = version;
   schema_ = quoted(schema);
   co_return std::nullopt;

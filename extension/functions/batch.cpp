@@ -14,6 +14,7 @@
 #include "functions/mirror.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
+#include "pg/subtransaction.hpp"
 
 namespace billing {
 
@@ -95,14 +96,17 @@ class Batch {
     for (Work* work : works_)
       if (!work->stored) arrivals.push_back(work);
     if (arrivals.empty()) return;
-    const std::set<std::string> known = inbox::find_duplicates(arrivals);
+    const std::set<std::string> known = inbox::find_known_events(arrivals);
     std::set<std::string> seen;
+    inbox::Arrivals again;
     for (Work* work : arrivals) {
-      if (known.count(work->id) > 0 || !seen.insert(work->id).second) {
-        work->settle(Outcome::duplicate);
-        if (known.count(work->id) == 0) twice_.push_back(work);
-      }
+      const bool stored = known.count(work->id) > 0;
+      if (!stored && seen.insert(work->id).second) continue;
+      work->settle(Outcome::duplicate);
+      // What is new and came twice in this batch is counted once its row is there.
+      ++(stored ? again : uncounted_)[work->id];
     }
+    uncounted_.merge(inbox::count_duplicates(again));
   }
 
   // Since basil an invoice payment says which invoice it pays, but not whose. Before the invoice is known
@@ -297,7 +301,8 @@ class Batch {
     }
     inbox::insert(arrivals, settings_);
     inbox::update(stored, settings_);
-    if (!twice_.empty()) inbox::find_duplicates(twice_);
+    // A row that somebody holds for longer than lock_timeout loses a count, and nothing else.
+    if (!uncounted_.empty()) pg::attempt([&] { inbox::count_held_duplicates(uncounted_); });
   }
 
   // The subscription whose row an event's object feeds.
@@ -307,7 +312,7 @@ class Batch {
   const Settings& settings_;
   const BatchOptions& options_;
   Instant now_;
-  std::vector<Work*> twice_;  // the same new id a second time within this batch
+  inbox::Arrivals uncounted_;  // duplicates whose row was not there yet, or was held
   std::vector<inbox::Stored> woken_;
   std::map<std::string, links::Link> links_;
   std::set<std::string> newly_linked_;

@@ -51,21 +51,31 @@ std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-pg::Statement count_duplicates(
-    "WITH twice AS (SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)"
-    " ORDER BY e.stripe_event_id FOR NO KEY UPDATE SKIP LOCKED)"
-    " UPDATE @stripe_events e SET duplicates = e.duplicates + a.n::integer"
-    " FROM twice t JOIN unnest($1, $2) a(id, n) ON a.id = t.stripe_event_id"
-    " WHERE e.stripe_event_id = t.stripe_event_id");
+// Without waiting for rows that others hold, and with.
+#define COUNT_DUPLICATES(locking)                                                                    \
+  "WITH twice AS (SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)" \
+  " ORDER BY e.stripe_event_id FOR NO KEY UPDATE" locking                                            \
+  ")"                                                                                                \
+  " UPDATE @stripe_events e SET duplicates = e.duplicates + a.n::integer"                            \
+  " FROM twice t JOIN unnest($1, $2) a(id, n) ON a.id = t.stripe_event_id"                           \
+  " WHERE e.stripe_event_id = t.stripe_event_id RETURNING e.stripe_event_id"
+pg::Statement count_free(COUNT_DUPLICATES(" SKIP LOCKED"));
+pg::Statement count_waiting(COUNT_DUPLICATES(""));
+#undef COUNT_DUPLICATES
 
-void count(const std::map<std::string, std::int64_t>& arrivals) {
+// Returns the arrivals whose row somebody else holds, unless it waits for them.
+Arrivals count(const Arrivals& arrivals, pg::Statement& statement) {
+  if (arrivals.empty()) return {};
   pg::Texts ids;
   pg::Numbers numbers;
   for (const auto& [id, n] : arrivals) {
     ids.push_back(id);
     numbers.push_back(n);
   }
-  if (!ids.empty()) count_duplicates.run(ids, numbers);
+  Arrivals left = arrivals;
+  const pg::Rows rows = statement.run(ids, numbers);
+  for (std::size_t i = 0; i < rows.size(); ++i) left.erase(rows.text(i, 0));
+  return left;
 }
 
 pg::Statement find_known("SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)");
@@ -140,21 +150,18 @@ std::vector<Stored> stored(const pg::Rows& rows) {
 
 }  // namespace
 
-std::set<std::string> find_duplicates(const std::vector<Work*>& works) {
+std::set<std::string> find_known_events(const std::vector<Work*>& works) {
   pg::Texts ids;
-  std::map<std::string, std::int64_t> arrivals;
-  for (const Work* work : works) {
-    ids.push_back(work->id);
-    ++arrivals[work->id];
-  }
+  for (const Work* work : works) ids.push_back(work->id);
   const pg::Rows rows = find_known.run(ids);
   std::set<std::string> known;
   for (std::size_t i = 0; i < rows.size(); ++i) known.insert(rows.text(i, 0));
-  std::map<std::string, std::int64_t> counted;
-  for (const std::string& id : known) counted[id] = arrivals[id];
-  count(counted);
   return known;
 }
+
+Arrivals count_duplicates(const Arrivals& arrivals) { return count(arrivals, count_free); }
+
+void count_held_duplicates(const Arrivals& arrivals) { count(arrivals, count_waiting); }
 
 void insert(const std::vector<Work*>& works, const Settings& settings) {
   if (works.empty()) return;
@@ -184,7 +191,7 @@ void insert(const std::vector<Work*>& works, const Settings& settings) {
 
   pg::Texts ids, payloads;
   pg::Times times;
-  std::map<std::string, std::int64_t> lost;
+  Arrivals lost;
   for (Work* work : works) {
     if (ours.count(work->id) == 0) {
       work->settle(Outcome::duplicate);
@@ -196,7 +203,7 @@ void insert(const std::vector<Work*>& works, const Settings& settings) {
     }
   }
   if (!ids.empty()) insert_payloads.run(ids, times, payloads);
-  count(lost);
+  count(lost, count_free);
 }
 
 void update(const std::vector<Work*>& works, const Settings& settings) {

@@ -1,6 +1,7 @@
 // stripe_events and stripe_event_payloads: what was received and what became of it.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,8 +11,15 @@
 
 namespace billing::inbox {
 
-// Counts a second arrival of each id that is stored already, and returns those ids.
-std::set<std::string> find_duplicates(const std::vector<Work*>& works);
+// The ids of these that are stored already.
+std::set<std::string> find_known_events(const std::vector<Work*>& works);
+
+// How often each id arrived again.
+using Arrivals = std::map<std::string, std::int64_t>;
+// Counts them without waiting; returns those whose row another transaction holds.
+Arrivals count_duplicates(const Arrivals& arrivals);
+// Waits for those rows, at most lock_timeout.
+void count_held_duplicates(const Arrivals& arrivals);
 
 // Stores new events with their final outcome; those that another transaction stored meanwhile become
 // duplicates.

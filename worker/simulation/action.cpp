@@ -33,7 +33,8 @@ void Account::act(Subscription& s) {
                return changeable(s) && s.items.size() == 1 && s.months() == 1 && !s.by_invoice;
              },
              &Account::add_item},
-      Action{"cancel_at_date", 2, [](const Subscription& s) { return billed(s) && !s.ending() && !s.schedule; },
+      Action{"cancel_at_date", 2,
+             [](const Subscription& s) { return billed(s) && !s.ending() && !s.schedule; },
              &Account::cancel_at_date},
       Action{"cancel_at_period_end", 4,
              [](const Subscription& s) { return billed(s) && !s.ending() && !s.schedule; },
@@ -42,11 +43,9 @@ void Account::act(Subscription& s) {
              &Account::cancel_now},
       Action{"change_metadata", 4, [](const Subscription&) { return true; }, &Account::change_metadata},
       Action{"change_quantity", 6, changeable, &Account::change_quantity},
-      Action{"end_trial", 3,
-             [](const Subscription& s) { return s.status == "trialing" && !s.ending(); },
+      Action{"end_trial", 3, [](const Subscription& s) { return s.status == "trialing" && !s.ending(); },
              &Account::end_trial},
-      Action{"extend_trial", 2,
-             [](const Subscription& s) { return s.status == "trialing" && !s.ending(); },
+      Action{"extend_trial", 2, [](const Subscription& s) { return s.status == "trialing" && !s.ending(); },
              &Account::extend_trial},
       Action{"keep", 12, [](const Subscription& s) { return billed(s) && s.ending(); }, &Account::keep},
       Action{"pause_collection", 2,
@@ -58,8 +57,7 @@ void Account::act(Subscription& s) {
              &Account::pause_on_demand},
       Action{"release_schedule", 4, [](const Subscription& s) { return billed(s) && s.schedule; },
              &Account::release_schedule},
-      Action{"remove_item", 5,
-             [](const Subscription& s) { return changeable(s) && s.items.size() == 2; },
+      Action{"remove_item", 5, [](const Subscription& s) { return changeable(s) && s.items.size() == 2; },
              &Account::remove_item},
       Action{"resume_collection", 8, [](const Subscription& s) { return !s.pause_behavior.empty(); },
              &Account::resume_collection},
@@ -67,8 +65,7 @@ void Account::act(Subscription& s) {
              &Account::resume_on_demand},
       Action{"schedule_change", 3, steady, &Account::schedule_change},
       Action{"swap_plan", 7, changeable, &Account::swap_plan},
-      Action{"switch_interval", 2,
-             [](const Subscription& s) { return steady(s) && s.items.size() == 1; },
+      Action{"switch_interval", 2, [](const Subscription& s) { return steady(s) && s.items.size() == 1; },
              &Account::switch_interval},
   };
   for (std::int64_t left = burst_ ? random_.between(2, 5) : 1; left > 0 && s.live(); --left) {
@@ -141,9 +138,7 @@ void Account::end_trial(Subscription& s) {
 }
 
 void Account::extend_trial(Subscription& s) {
-  change(s, [&] {
-    s.trial_end = s.anchor = s.period.end = *s.trial_end + 7 * kDay;
-  });
+  change(s, [&] { s.trial_end = s.anchor = s.period.end = *s.trial_end + 7 * kDay; });
   plan_cycle(s);
 }
 

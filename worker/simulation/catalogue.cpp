@@ -17,7 +17,8 @@ Catalogue::Catalogue(Random& random, Seconds start) : start_(start) {
   };
   const auto add_price = [&](const std::string& product, std::string nickname, std::string key,
                              std::int64_t amount, int months) {
-    prices_.push_back({random.id("price_"), product, std::move(nickname), std::move(key), amount, months, start});
+    prices_.push_back(
+        {random.id("price_"), product, std::move(nickname), std::move(key), amount, months, start});
     return &prices_.back();
   };
   for (const Plan& plan : kPlans) {
@@ -49,7 +50,8 @@ std::vector<Emitted> Catalogue::events(Random& random, Seconds end, const Shape&
     made.push_back(make_event(random, "product.updated", after, difference(before, after), now, shape));
   }
   Price withdrawn{random.id("price_"), products_.front().id, "Basic, old", "", 700, 1, start_};
-  made.insert(made.begin(), make_event(random, "price.created", to_json(withdrawn, shape), nullptr, start_, shape));
+  made.insert(made.begin(),
+              make_event(random, "price.created", to_json(withdrawn, shape), nullptr, start_, shape));
   if (now <= end)
     made.push_back(make_event(random, "price.deleted", to_json(withdrawn, shape), nullptr, now, shape));
   return made;

@@ -13,7 +13,8 @@ void Account::plan_cycle(Subscription& s) {
   };
   if (s.status == "trialing" && s.period.end - now_ > 3 * kDay)
     at(s.period.end - 3 * kDay, [this, &s, cycle] {
-      if (s.cycle == cycle && s.status == "trialing") tell("customer.subscription.trial_will_end", s, s.status);
+      if (s.cycle == cycle && s.status == "trialing")
+        tell("customer.subscription.trial_will_end", s, s.status);
     });
   if (s.period.end - now_ > 4 * kDay)
     at(s.period.end - 3 * kDay, [this, &s, cycle] {
@@ -73,6 +74,11 @@ void Account::renew(Subscription& s) {
   tell("invoice.created", bill->invoice);
   later(kHour, kHour + 600, [this, bill] { settle_cycle(bill); });
   plan_cycle(s);
+  // Some change their minds when they hear of the charge to come.
+  if (random_.chance(0.015))
+    later(60, 3000, [this, &s] {
+      if (s.live()) end(s, "cancellation_requested");
+    });
 }
 
 void Account::enter_phase(Subscription& s) {

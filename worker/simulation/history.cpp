@@ -1,5 +1,7 @@
 #include "worker/simulation/history.hpp"
 
+#include <algorithm>
+
 namespace billing::simulation {
 namespace {
 

@@ -42,8 +42,7 @@ Json line_since_basil(const Line& line, const Invoice& invoice) {
 }
 
 Json line_json(const Line& line, const Invoice& invoice, const Shape& shape) {
-  Json json =
-      shape.version.basil ? line_since_basil(line, invoice) : line_before_basil(line, invoice, shape);
+  Json json = shape.version.basil ? line_since_basil(line, invoice) : line_before_basil(line, invoice, shape);
   json["id"] = line.id;
   json["object"] = "line_item";
   json["amount"] = line.amount;

@@ -103,15 +103,15 @@ struct Subscription {
   Period period;
   Time trial_start, trial_end, cancel_at, canceled_at, ended_at, resumes_at;
   bool cancel_at_period_end = false;
-  bool by_invoice = false;    // collection_method send_invoice
+  bool by_invoice = false;       // collection_method send_invoice
   Schedule* schedule = nullptr;  // the one that steers it
   // Not part of the snapshot:
   Customer* owner = nullptr;
-  std::vector<Line> pending;             // prorations for the next invoice
-  std::set<std::string> overdue;         // invoices
+  std::vector<Line> pending;      // prorations for the next invoice
+  std::set<std::string> overdue;  // invoices
   std::vector<std::shared_ptr<Paid>> paid;
-  unsigned cycle = 0;                    // counts up when a planned renewal is no longer the right one
-  Seconds told = 0;                      // time and API version of its last event
+  unsigned cycle = 0;  // counts up when a planned renewal is no longer the right one
+  Seconds told = 0;    // time and API version of its last event
   std::string_view told_version;
 
   bool live() const { return status != "canceled" && status != "incomplete_expired"; }

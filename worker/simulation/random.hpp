@@ -8,7 +8,8 @@
 
 namespace billing::simulation {
 
-// Whoever draws twice does it in two statements: the order in which arguments are evaluated is the compiler's.
+// Whoever draws twice does it in two statements: the order in which arguments are evaluated is the
+// compiler's.
 class Random {
  public:
   // Streams of one seed are independent of each other.

@@ -59,9 +59,8 @@ void Account::refund(const BillPtr& bill, std::int64_t amount, bool fails) {
   if (shape_.version.basil) tell("refund.created", charge.refunds[index]);
   follow_refunds(*bill);
   if (pending)
-    later(kHour, 5 * kDay, [this, bill, index, fails] {
-      set_refund_status(bill, index, fails ? "failed" : "succeeded");
-    });
+    later(kHour, 5 * kDay,
+          [this, bill, index, fails] { set_refund_status(bill, index, fails ? "failed" : "succeeded"); });
   if (bill->subscription == nullptr || amount < charge.amount || !random_.chance(0.4)) return;
   Subscription& s = *bill->subscription;
   if (s.live()) end(s, "cancellation_requested");
@@ -76,7 +75,9 @@ void Account::set_refund_status(const BillPtr& bill, std::size_t index, const ch
   update("charge.updated", charge, [&] { refund.status = status; });
   const Json refund_now = to_json(refund, shape_);
   const bool failed = refund.status == "failed";
-  const char* type = !shape_.version.basil ? "charge.refund.updated" : failed ? "refund.failed" : "refund.updated";
+  const char* type = !shape_.version.basil ? "charge.refund.updated"
+                     : failed              ? "refund.failed"
+                                           : "refund.updated";
   const bool says_before = !shape_.version.basil || !failed;
   emit(type, refund_now, says_before ? difference(refund_before, refund_now) : Json());
   follow_refunds(*bill);

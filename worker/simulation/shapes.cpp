@@ -98,8 +98,8 @@ Json to_json(const Customer& customer, const Shape& shape) {
     "object": "customer", "balance": 0, "currency": "eur", "default_source": null, "description": null,
     "discount": null, "next_invoice_sequence": 1, "preferred_locales": [], "shipping": null,
     "tax_exempt": "none", "test_clock": null})";
-  static const Json before_basil = common_members(
-      kCommon, R"({"invoice_settings": {"custom_fields": null, "footer": null}})");
+  static const Json before_basil =
+      common_members(kCommon, R"({"invoice_settings": {"custom_fields": null, "footer": null}})");
   static const Json since_basil = common_members(
       kCommon, R"({"invoice_settings": {"custom_fields": null, "footer": null, "rendering_options": null}})");
   Json json = shape.version.basil ? since_basil : before_basil;

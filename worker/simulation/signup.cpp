@@ -208,8 +208,7 @@ void Account::delete_customer(Customer& customer) {
   customer.deleted = true;
   tick();
   tell("customer.deleted", customer);
-  if (random_.chance(0.5))
-    later(kDay, 40 * kDay, [this] { subscribe(make_customer()); });
+  if (random_.chance(0.5)) later(kDay, 40 * kDay, [this] { subscribe(make_customer()); });
 }
 
 void Account::buy_once(Customer& customer) {

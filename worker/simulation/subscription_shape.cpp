@@ -47,12 +47,8 @@ Json phase_json(const Phase& phase, const Shape& shape) {
     "collection_method": null, "currency": "eur", "default_tax_rates": [], "description": null,
     "invoice_settings": null, "metadata": {}, "proration_behavior": "create_prorations", "transfer_data": null,
     "trial_end": null})");
-  Json item = {{"billing_thresholds", nullptr},
-               {"metadata", Json::object()},
-               {"plan", phase.price->id},
-               {"price", phase.price->id},
-               {"quantity", phase.quantity},
-               {"tax_rates", Json::array()}};
+  Json item = {{"billing_thresholds", nullptr}, {"metadata", Json::object()}, {"plan", phase.price->id},
+               {"price", phase.price->id},      {"quantity", phase.quantity}, {"tax_rates", Json::array()}};
   Json json = common;
   json[shape.version.basil ? "discounts" : "coupon"] = shape.version.basil ? Json::array() : Json(nullptr);
   json["end_date"] = phase.period.end;

@@ -7,8 +7,8 @@ namespace {
 
 Shape last_shape(const Account& account, const Subscription& s) {
   const Version version = s.told_version == kOldVersion.name ? kOldVersion
-                          : s.told_version == kClover.name  ? kClover
-                                                            : kEndive;
+                          : s.told_version == kClover.name   ? kClover
+                                                             : kEndive;
   return {version, account.livemode()};
 }
 

@@ -1,0 +1,62 @@
+#include "worker/simulation/simulate.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+
+#include "core/signature.hpp"
+#include "worker/config.hpp"
+#include "worker/simulation/options.hpp"
+#include "worker/simulation/output.hpp"
+#include "worker/text.hpp"
+
+namespace billing::simulation {
+namespace {
+
+std::string read_secret(const std::string& variable) {
+  const char* value = std::getenv(variable.c_str());
+  const std::string secret = value == nullptr ? "" : worker::split(value, ',').front();
+  if (const std::string problem = secret_problem(secret); !problem.empty())
+    throw worker::ConfigError(variable + " " + problem,
+                              "set it to the endpoint's signing secret (whsec_...)");
+  return secret;
+}
+
+}  // namespace
+
+int run_simulate(const std::vector<std::string>& arguments) {
+  Options options = parse_options(arguments);
+  if (options.help) {
+    std::cout << options_help();
+    return 0;
+  }
+  if (!options.post.url.empty()) options.post.secret = read_secret(options.secret_variable);
+
+  History history(options.scenario);
+  Delivery delivery([&] { return history.next(); }, options.delivery, options.scenario.seed);
+  std::optional<Output> output;
+  if (!options.out.empty() && options.out != "-") output.emplace(options.out);
+  const auto next = [&] {
+    std::optional<Emitted> event = delivery.next();
+    if (event && output) output->write(*event);
+    return event;
+  };
+
+  int code = 0;
+  if (options.post.url.empty()) {
+    std::ios::sync_with_stdio(false);
+    while (const std::optional<Emitted> event = next())
+      if (!output) std::cout << event->payload << '\n';
+    if (!std::cout.flush()) throw std::runtime_error("could not write all events to standard output");
+  } else {
+    const PostReport report = post(options.post, next);
+    print(std::cout, report);
+    code = report.given_up == 0 ? 0 : 1;
+  }
+  const Seconds as_of = options.as_of.value_or(history.end());
+  if (output) output->finish(history, delivery.counts(), as_of);
+  return code;
+}
+
+}  // namespace billing::simulation
