@@ -40,6 +40,12 @@ pg::Statement read_part(
 
 // Links stay, and the entries that tell of them. Placeholders and objects whose payload is gone stay: there
 // is nothing to rebuild them from.
+pg::Statement lock_links(
+    "SELECT 1 FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)"
+    " ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
+pg::Statement lock_objects(
+    "SELECT 1 FROM @stripe_objects o WHERE" PART_OBJECTS
+    " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE");
 pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE" PART_OBJECTS
                             " AND (o.event_id IS NULL OR EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
                             "p.stripe_event_id = o.event_id"
@@ -138,8 +144,9 @@ Snapshot rebuilt(const Part& part, const pg::Rows& events, const pg::Texts& ids,
 }
 
 // Row by row, from its image. Times that a rebuild does not determine stay as they were.
-#define WRITE_ROW(table) \
-  "INSERT INTO @" table " SELECT (jsonb_populate_record(NULL::@" table ", $1::jsonb)).*"
+#define WRITE_ROW(table)                                               \
+  "INSERT INTO @" table " SELECT (jsonb_populate_record(NULL::@" table \
+  ", $1::jsonb)).* ON CONFLICT DO NOTHING"
 
 pg::Statement delete_object(
     "DELETE FROM @stripe_objects o USING jsonb_populate_record(NULL::@stripe_objects, $1::jsonb) r"
@@ -182,16 +189,25 @@ void write(Difference& difference) {
 }  // namespace
 
 std::vector<Difference> compare(const Part& part, const Settings& settings) {
-  const pg::Rows events = read_events.run(texts(part.customers), texts(part.objects));
   pg::Texts ids;
-  for (std::size_t i = 0; i < events.size(); ++i) ids.push_back(events.text(i, 0));
+  {
+    const pg::Rows known = read_events.run(texts(part.customers), texts(part.objects));
+    for (std::size_t i = 0; i < known.size(); ++i) ids.push_back(known.text(i, 0));
+  }
   const Snapshot before = read(part, ids);
+  // Read again after the tables, so that what came in between is at worst found missing there, never extra.
+  const pg::Rows events = read_events.run(texts(part.customers), texts(part.objects));
   return differences(before, rebuilt(part, events, ids, settings));
 }
 
+std::vector<Difference> confirm(const Part& part, const Settings& settings) {
+  lock_links.run(texts(part.customers));
+  lock_objects.run(texts(part.customers), texts(part.objects));
+  return compare(part, settings);
+}
+
 std::vector<Difference> repair(const Part& part, const Settings& settings) {
-  links::lock({part.customers.begin(), part.customers.end()}, true);
-  std::vector<Difference> found = compare(part, settings);
+  std::vector<Difference> found = confirm(part, settings);
   std::set<std::string> users;
   for (const Difference& one : found)
     for (const Json* row : {&one.stored, &one.rebuilt})

@@ -32,8 +32,11 @@ struct Part {
   std::vector<std::string> objects;  // ids
 };
 
+// A look without locks: what is applied meanwhile may show up as a difference.
 std::vector<Difference> compare(const Part& part, const Settings& settings);
-// Compares again under the customers' locks, and writes what differs.
+// The same with the links and the mirror rows of the part locked until the transaction ends.
+std::vector<Difference> confirm(const Part& part, const Settings& settings);
+// Confirms, and writes what differs.
 std::vector<Difference> repair(const Part& part, const Settings& settings);
 
 }  // namespace billing::rebuild

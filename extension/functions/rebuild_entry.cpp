@@ -6,6 +6,7 @@
 #include "functions/batch.hpp"
 #include "functions/rebuild.hpp"
 #include "pg/spi.hpp"
+#include "pg/subtransaction.hpp"
 
 using namespace billing;
 
@@ -72,6 +73,17 @@ class Rebuild {
     return ids;
   }
 
+  // A second look under locks, which end with the subtransaction.
+  std::vector<rebuild::Difference> confirm(const rebuild::Part& part) {
+    std::vector<rebuild::Difference> found;
+    const auto failure = pg::attempt([&] {
+      found = rebuild::confirm(part, settings(schema_));
+      throw pg::SqlError(ERRCODE_SUCCESSFUL_COMPLETION, "");
+    });
+    if (failure && failure->code != ERRCODE_SUCCESSFUL_COMPLETION) failure->rethrow();
+    return found;
+  }
+
   // One part in a session of its own, so that memory does not grow with the whole.
   void look_at(const rebuild::Part& part, const std::string& where) {
     pg::guard([] { CHECK_FOR_INTERRUPTS(); });
@@ -79,7 +91,8 @@ class Rebuild {
     {
       pg::Session session(schema_, pg::Session::Access::read_write);
       differences = rebuild::compare(part, settings(schema_));
-      if (apply_ && !differences.empty()) differences = rebuild::repair(part, settings(schema_));
+      if (!differences.empty())
+        differences = apply_ ? rebuild::repair(part, settings(schema_)) : confirm(part);
     }
     parts_ += 1;
     const std::string progress = "rebuild_billing_state: part " + std::to_string(parts_) + ", " + where +

@@ -2,6 +2,7 @@
 // duplicates, and where a chain is claimed for a true history, it is the true one.
 // Input: choices (choices.hpp); the first byte tells a true history from arbitrary events.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -79,10 +80,27 @@ void check_object_before(const Event& event) {
   }
 }
 
+// Going back from the last state, change by change, leads through all of them.
+void check_chain(const std::vector<Event>& events, const Event& last) {
+  std::set<std::string> states;
+  std::map<std::string, std::string> before;
+  for (const Event& event : events) {
+    const std::string now = plain(event.object);
+    states.insert(now);
+    if (!event.previous_attributes.is_object()) continue;
+    const std::string was = plain(object_before(event));
+    if (was != now) require(before.emplace(now, was).first->second == was);
+  }
+  for (std::string state = plain(last.object); states.erase(state) > 0; state = before[state])
+    if (before.count(state) == 0) break;
+  require(states.empty());
+}
+
 LastOfSecond check_order_and_duplicates(const std::vector<Event>& events, Choices& choices) {
   std::vector<const Event*> order = pointers(events);
   const LastOfSecond last = last_of_second(order);
   require(std::find(order.begin(), order.end(), last.event) != order.end());
+  if (last.certain) check_chain(events, *last.event);
   const auto same = [&last](const LastOfSecond& other) {
     require(other.event == last.event && other.certain == last.certain);
   };
