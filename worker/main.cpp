@@ -8,6 +8,7 @@
 #include "worker/server.hpp"
 #include "worker/settings.hpp"
 #include "worker/sign.hpp"
+#include "worker/simulation/simulate.hpp"
 #include "worker/supervision.hpp"
 
 namespace {
@@ -21,6 +22,8 @@ Usage:
   pg_billing serve [--config FILE] [--FLAG VALUE]...   take webhooks until SIGTERM
   pg_billing sign [--timestamp SECONDS] < BODY         print a Stripe-Signature for BODY, made with the
                                                        first secret in STRIPE_WEBHOOK_SECRET
+  pg_billing simulate [--FLAG VALUE]...                whole account histories in Stripe's shapes;
+                                                       pg_billing simulate --help lists its flags
   pg_billing --help | --version
 
 Signals: SIGTERM drains and ends, a second one ends at once; SIGHUP reads the settings again.
@@ -59,6 +62,9 @@ int run_serve(const std::vector<std::string>& arguments) {
 }
 
 int run(const std::vector<std::string>& arguments) {
+  // It has flags of its own, and its own --help.
+  if (!arguments.empty() && arguments.front() == "simulate")
+    return simulation::run_simulate({arguments.begin() + 1, arguments.end()});
   for (const std::string& argument : arguments) {
     if (argument != "--help" && argument != "-h" && argument != "help") continue;
     std::cout << kUsage << settings_help();
@@ -76,7 +82,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (command == "serve") return run_serve(rest);
   if (command == "sign") return run_sign(rest);
-  const std::string_view close = nearest(command, {"serve", "sign", "--help", "--version"});
+  const std::string_view close = nearest(command, {"serve", "sign", "simulate", "--help", "--version"});
   throw ConfigError("unknown command \"" + command + "\"", close.empty()
                                                                ? "pg_billing --help lists the commands"
                                                                : "did you mean " + std::string(close) + "?");

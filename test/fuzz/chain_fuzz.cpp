@@ -1,6 +1,6 @@
 // Any events of one object within one second: which of them is the last does not depend on their order or on
 // duplicates, and where a chain is claimed for a true history, it is the true one.
-// Input: choices (choices.hpp); the first byte tells a true history from arbitrary events.
+// Input: choices (choices.hpp); the first byte tells true histories, steps and arbitrary events apart.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -85,6 +85,7 @@ void check_chain(const std::vector<Event>& events, const Event& last) {
   std::set<std::string> states;
   std::map<std::string, std::string> before;
   for (const Event& event : events) {
+    require(event.api_version == last.api_version);
     const std::string now = plain(event.object);
     states.insert(now);
     if (!event.previous_attributes.is_object()) continue;
@@ -177,6 +178,20 @@ void check_true_history(Choices& choices) {
   if (without.certain) require(plain(without.event->object) == plain(state));
 }
 
+// Steps between a handful of states: chains, forks, circles and gaps.
+void check_steps(Choices& choices) {
+  std::vector<Event> events;
+  for (std::size_t left = 1 + choices.below(6); left > 0; --left) {
+    const Json from = {{"quantity", choices.below(5)}};
+    const Json to = {{"quantity", choices.below(5)}};
+    const std::string id = event_id(choices, events.size());
+    const bool created = choices.below(8) == 7;
+    events.push_back(event_of(id, created ? "subscription.created" : "subscription.updated", to));
+    if (!created) events.back().previous_attributes = difference(from, to);
+  }
+  check_order_and_duplicates(events, choices);
+}
+
 void check_any_events(Choices& choices) {
   std::vector<Event> events;
   const std::string object_type = choices.one_of(kTypes);
@@ -205,9 +220,15 @@ void check_any_events(Choices& choices) {
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   Choices choices(data, size);
-  if (choices.flip())
-    check_true_history(choices);
-  else
-    check_any_events(choices);
+  switch (choices.below(3)) {
+    case 0:
+      check_any_events(choices);
+      break;
+    case 1:
+      check_true_history(choices);
+      break;
+    default:
+      check_steps(choices);
+  }
   return 0;
 }
