@@ -64,7 +64,7 @@ int run_serve(const std::vector<std::string>& arguments) {
 int run(const std::vector<std::string>& arguments) {
   // It has flags of its own, and its own --help.
   if (!arguments.empty() && arguments.front() == "simulate")
-    return simulation::run_simulate({arguments.begin() + 1, arguments.end()});
+    return billing::simulation::run_simulate({arguments.begin() + 1, arguments.end()});
   for (const std::string& argument : arguments) {
     if (argument != "--help" && argument != "-h" && argument != "help") continue;
     std::cout << kUsage << settings_help();
