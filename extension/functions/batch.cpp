@@ -36,8 +36,14 @@ bool concerns_user(const Work& work) {
   return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
 }
 
-std::string invoice_of(const Event& invoice_payment) {
-  return fields::parent_id(invoice_payment.object_type, invoice_payment.object);
+bool pays_invoice(const Event& event) {
+  return event.object_type == "invoice_payment" &&
+         !fields::parent_id(event.object_type, event.object).empty();
+}
+
+mirror::Key invoice_of(const Event& invoice_payment) {
+  return {invoice_payment.account, invoice_payment.livemode, "invoice",
+          fields::parent_id(invoice_payment.object_type, invoice_payment.object)};
 }
 
 class Batch {
@@ -109,18 +115,14 @@ class Batch {
     uncounted_.merge(inbox::count_duplicates(again));
   }
 
-  // Since basil an invoice payment says which invoice it pays, but not whose. Before the invoice is known
-  // there is nothing to recompute; the invoice's own event will.
+  // Since basil an invoice payment says which invoice it pays, but not whose.
   void name_customers() {
-    std::set<std::string> accounts, invoices;
-    for (const Work* work : open()) {
-      if (work->event->object_type != "invoice_payment") continue;
-      accounts.insert(work->event->account);
-      invoices.insert(invoice_of(*work->event));
-    }
-    const auto customers = mirror::customers_of_invoices(accounts, invoices);
+    std::set<mirror::Key> invoices;
+    for (const Work* work : open())
+      if (pays_invoice(*work->event)) invoices.insert(invoice_of(*work->event));
+    const auto customers = mirror::await_customers(invoices);
     for (Work* work : open()) {
-      if (work->event->object_type != "invoice_payment") continue;
+      if (!pays_invoice(*work->event)) continue;
       const auto found = customers.find(invoice_of(*work->event));
       if (found != customers.end()) work->customer = found->second;
     }

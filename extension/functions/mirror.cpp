@@ -43,6 +43,13 @@ pg::Statement lock_rows(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.finality, o.event_created, o.origin,"
     " o.lifecycle, o.event_id, o.ambiguous" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
+pg::Statement insert_placeholders(
+    "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id)"
+    " SELECT k.account, k.livemode, k.type, k.id FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
+    " ON CONFLICT (stripe_account, livemode, object_type, object_id) DO NOTHING");
+pg::Statement lock_customers(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
+    " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
 pg::Statement read_row(
     "SELECT o.object::text, o.api_version, o.stripe_customer_id FROM @stripe_objects o"
     " WHERE o.stripe_account = $1 AND o.livemode = $2 AND o.object_type = $3 AND o.object_id = $4");
@@ -214,9 +221,10 @@ pg::Statement read_deletions(
     "o.object_id");
 
 pg::Statement read_customers(
-    "SELECT o.object_id, o.stripe_customer_id FROM @stripe_objects o"
-    " WHERE o.stripe_account = ANY ($1) AND o.livemode = ANY ('{false,true}') AND o.object_type = 'invoice'"
-    "  AND o.object_id = ANY ($2) AND o.stripe_customer_id IS NOT NULL");
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id"
+    " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id) JOIN @stripe_objects o"
+    "  ON o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
+    "  AND o.object_id = k.id WHERE o.stripe_customer_id IS NOT NULL");
 
 // What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
 // invoice directly (before basil) or through the payment intent of an invoice payment.
@@ -283,13 +291,22 @@ std::vector<Event> deletions(const std::set<std::string>& customers) {
   return found;
 }
 
-std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,
-                                                         const std::set<std::string>& invoices) {
-  std::map<std::string, std::string> customers;
-  if (invoices.empty()) return customers;
-  const pg::Rows rows = read_customers.run(pg::Texts(accounts.begin(), accounts.end()),
-                                           pg::Texts(invoices.begin(), invoices.end()));
-  for (std::size_t i = 0; i < rows.size(); ++i) customers[rows.text(i, 0)] = rows.text(i, 1);
+std::map<Key, std::string> await_customers(const std::set<Key>& objects) {
+  std::map<Key, std::string> customers;
+  const auto take = [&](pg::Statement& statement, const KeyArrays& keys) {
+    const pg::Rows rows = statement.run(keys.account, keys.livemode, keys.type, keys.id);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (!rows.null(i, 4)) customers[key_from(rows, i)] = rows.text(i, 4);
+  };
+  if (objects.empty()) return customers;
+  KeyArrays all, unknown;
+  for (const Key& key : objects) all.add(key);
+  take(read_customers, all);
+  for (const Key& key : objects)
+    if (customers.count(key) == 0) unknown.add(key);
+  if (unknown.id.empty()) return customers;
+  insert_placeholders.run(unknown.account, unknown.livemode, unknown.type, unknown.id);
+  take(lock_customers, unknown);
   return customers;
 }
 

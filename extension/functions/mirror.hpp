@@ -27,9 +27,10 @@ Key key_of(const Event& event);
 // an object, not on their order or number.
 void fold(const std::vector<Work*>& works);
 
-// The customers of these invoices, as far as the mirror has them: an invoice payment names only its invoice.
-std::map<std::string, std::string> customers_of_invoices(const std::set<std::string>& accounts,
-                                                         const std::set<std::string>& invoices);
+// The customers of these objects. One that is not known yet gets a placeholder, which is locked until the
+// transaction ends: either its event finds what we write, or we find its customer. Both ways nothing falls in
+// between.
+std::map<Key, std::string> await_customers(const std::set<Key>& objects);
 
 // Of these customers, those that are deleted: the event that deleted each, without its object.
 std::vector<Event> deletions(const std::set<std::string>& customers);

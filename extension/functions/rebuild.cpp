@@ -47,9 +47,9 @@ pg::Statement lock_objects(
     "SELECT 1 FROM @stripe_objects o WHERE" PART_OBJECTS
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE");
 pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE" PART_OBJECTS
-                            " AND (o.event_id IS NULL OR EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
+                            " AND EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
                             "p.stripe_event_id = o.event_id"
-                            "  AND p.stripe_created = o.event_created))");
+                            "  AND p.stripe_created = o.event_created)");
 pg::Statement empty_subscriptions(
     "DELETE FROM @user_subscriptions u WHERE u.stripe_customer_id = ANY ($1) AND u.user_id IN"
     " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");

@@ -3,6 +3,7 @@ import collections
 import os
 import random
 import signal
+import subprocess
 import time
 
 from harness.proxy import REQUEST, RESPONSE
@@ -13,7 +14,7 @@ PATIENCE = 5.0  # how long a fault waits for something to strike
 
 
 class Faults:
-    """Deals the kinds of faults like cards, one deck after the other, so that each kind comes equally often."""
+    """Deals the kinds of faults like cards, one deck after the other, so that each kind comes about equally often."""
 
     def __init__(self, stage, seed):
         self.stage = stage
@@ -54,10 +55,16 @@ class Faults:
         time.sleep(rng.uniform(0.05, 1.2))
         done = self.kinds[kind](rng)
         self.made[kind] += done
+        if not done:
+            self.deck.insert(0, kind)
         return kind, done
 
-    def every_kind_made(self):
-        return all(self.made.values())
+    def progress(self):
+        """How much of the first round is made; 1 too when something cannot be struck, try as one may."""
+        made = sum(1 for times in self.made.values() if times)
+        if made == len(self.kinds) or self.dealt > 3 * len(self.kinds):
+            return 1.0
+        return (made + 1) / (len(self.kinds) + 2)
 
     # Workers and backends.
 
@@ -77,7 +84,10 @@ class Faults:
     # The server.
 
     def server(self, rng, end):
-        end(self.stage.cluster)
+        try:
+            end(self.stage.cluster)
+        except (subprocess.TimeoutExpired, TimeoutError) as error:
+            raise RuntimeError(f"the server does not end: {error}\n{evidence(self.stage.cluster)}") from error
         # It stays away for a moment, and sometimes a worker dies meanwhile.
         time.sleep(rng.choice([0.0, 0.2, 1.0]))
         self.perhaps_another(rng)
@@ -158,3 +168,10 @@ def kill_one(pids, rng):
     except ProcessLookupError:
         return False
     return True
+
+
+def evidence(cluster):
+    """Which processes are left, and what the server said last."""
+    left = subprocess.run(["ps", "-o", "pid,stat,wchan:24,etimes,args", "--ppid", str(cluster.pid)],
+                          capture_output=True, text=True)
+    return left.stdout + cluster.log()[-3000:]

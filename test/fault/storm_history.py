@@ -1,12 +1,11 @@
 """What the storm sends: made-up lives of many customers, or a history that pg_billing simulate has written."""
-import copy
 import dataclasses
 import datetime
 import json
 import pathlib
 import random
 
-from harness.life import Life, flat
+from harness.life import Life
 from harness.objects import BASIC, DAY, NEW, OLD, PRO, PRO_YEARLY, SEATS
 from harness.stripe import payload_of
 
@@ -78,7 +77,7 @@ def made_up(seed, customers):
     lives, links, truth = [], [], {}
     for number in range(customers):
         one, user, is_named = live(number, rng)
-        lives.append(flat([one.events]))
+        lives.append(one.events)
         if not is_named:
             links.append((user, one.customer_id))
         truth[user] = {one.subscription_id: {
@@ -93,14 +92,12 @@ def made_up(seed, customers):
 
 def interleaved(lives, rng):
     """All events in one row. Lives begin one after the other; some tens of them are under way at any moment."""
-    events = [(number + rng.random() * 30, number, place) for number, one in enumerate(lives)
-              for place in range(len(one))]
-    # Sorted within each life: its own events keep their order.
-    moments = {}
-    for moment, number, _ in sorted(events):
-        moments.setdefault(number, []).append(moment)
-    row = [(moments[number][place], number, place) for number, one in enumerate(lives) for place in range(len(one))]
-    return [copy.deepcopy(lives[number][place]) for _, number, place in sorted(row)]
+    row = []
+    for number, events in enumerate(lives):
+        # Sorted, so that those of one life keep their order.
+        moments = sorted(number + rng.random() * 30 for _ in events)
+        row.extend((moment, number, place) for place, moment in enumerate(moments))
+    return [lives[number][place] for _, number, place in sorted(row)]
 
 
 def disturbed(ids, rng):

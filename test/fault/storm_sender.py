@@ -13,8 +13,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 3.0
 
 
 class Deliveries:
-    """Every delivery has a time of its own in `seconds`; one that fails comes again later, and others go on meanwhile,
-    so the order at the other end is any. Each try carries a new signature with its own time."""
+    """Every delivery has a time of its own in `seconds`, and waits for its share of the faults; one that fails comes
+    again later, and others go on meanwhile, so the order at the other end is any. Each try is signed anew."""
 
     def __init__(self, history, urls, secret, seconds, threads=12):
         self.history = history
@@ -24,8 +24,10 @@ class Deliveries:
         self.numbers = itertools.count()
         began = time.monotonic()
         total = len(history.deliveries)
-        self.due = [(began + seconds * place / total, next(self.numbers), event_id, 0)
-                    for place, event_id in enumerate(history.deliveries)]
+        self.fresh = collections.deque((began + seconds * place / total, place / total, event_id)
+                                       for place, event_id in enumerate(history.deliveries))
+        self.share = 1.0  # what share of the deliveries may be begun by now
+        self.failed = []  # a heap: (when to try again, a number, event id, tries)
         self.open = total  # deliveries that are not acknowledged
         self.posts = 0
         self.acknowledged = collections.Counter()
@@ -42,8 +44,7 @@ class Deliveries:
         senders = [Sender(url, self.secret, timeout=TIMEOUT) for url in self.urls]
         try:
             while (delivery := self._next()) is not None:
-                _, _, event_id, tries = delivery
-                self._deliver(rng, rng.choice(senders), event_id, tries)
+                self._deliver(rng, rng.choice(senders), *delivery)
         except Exception as error:  # pylint: disable=broad-except
             self.failure = error
         finally:
@@ -51,13 +52,15 @@ class Deliveries:
                 sender.close()
 
     def _next(self):
+        """(event id, how often it was tried) as soon as one is due; None when there is none left."""
         with self.lock:
             while not self.stopping and self.open:
-                pause = self.due[0][0] - time.monotonic() if self.due else 1
-                if pause <= 0:
-                    return heapq.heappop(self.due)
-                self.lock.wait(min(pause, 0.2))
-            self.lock.notify_all()
+                now = time.monotonic()
+                if self.failed and self.failed[0][0] <= now:
+                    return heapq.heappop(self.failed)[2:]
+                if self.fresh and self.fresh[0][0] <= now and self.fresh[0][1] <= self.share:
+                    return self.fresh.popleft()[2], 0
+                self.lock.wait(0.05)
             return None
 
     def _deliver(self, rng, sender, event_id, tries):
@@ -76,7 +79,7 @@ class Deliveries:
             self.refused[status] += 1
             self.last_words[status] = body
             pause = min(FIRST_PAUSE * 2 ** tries, LONGEST_PAUSE) * rng.uniform(0.5, 1.0)
-            heapq.heappush(self.due, (time.monotonic() + pause, next(self.numbers), event_id, tries + 1))
+            heapq.heappush(self.failed, (time.monotonic() + pause, next(self.numbers), event_id, tries + 1))
 
     def finish(self, timeout):
         """Waits until everything is acknowledged; returns whether it is."""

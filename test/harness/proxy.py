@@ -17,7 +17,6 @@ class Proxy:
         self.pairs = set()
         self.cuts = {REQUEST: [], RESPONSE: []}  # what share of the next chunk still passes
         self.made = {REQUEST: 0, RESPONSE: 0}  # cuts that have happened
-        self.passed = 0  # chunks
         self.loop = asyncio.new_event_loop()
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
@@ -107,7 +106,6 @@ class Proxy:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(65536):
                 await self.flowing.wait()
-                self.passed += 1
                 if self.cuts[direction]:
                     share = self.cuts[direction].pop(0)
                     writer.write(chunk[:int(len(chunk) * share)])
