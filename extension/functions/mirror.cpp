@@ -216,9 +216,9 @@ void write(const Table& table, std::set<Key>& written) {
 }
 
 pg::Statement read_deletions(
-    "SELECT o.object_id, o.event_id, o.event_created FROM @stripe_objects o"
-    " WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = 'customer' AND o.deleted ORDER BY "
-    "o.object_id");
+    "SELECT e.object_id, e.stripe_event_id, e.stripe_created FROM @stripe_events e"
+    " WHERE e.object_id = ANY ($1) AND e.event_type = 'customer.deleted' AND e.outcome = 'processed'"
+    " ORDER BY e.object_id, e.stripe_event_id");
 
 pg::Statement read_customers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id"

@@ -32,7 +32,7 @@ void fold(const std::vector<Work*>& works);
 // between.
 std::map<Key, std::string> await_customers(const std::set<Key>& objects);
 
-// Of these customers, those that are deleted: the event that deleted each, without its object.
+// The events that told of the deletion of these customers, without their object.
 std::vector<Event> deletions(const std::set<std::string>& customers);
 
 // What a batch has touched, and whose rows therefore have to follow the mirror.

@@ -252,7 +252,7 @@ TEST(Simulation, DeliveryLosesNothing) {
       options.order = order;
       options.window = window;
       options.duplicates = options.near_duplicates = options.drop = 0.1;
-      const Scenario made = scenario(9, 15);
+      const Scenario made = scenario(9, 30);
       History plain(made), history(made);
       std::multiset<std::string> missing;
       for (const Emitted& event : all_events(plain)) missing.insert(event.payload);
