@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+from harness.worker import binary
+
 STORM = pathlib.Path(__file__).with_name("storm.py")
 # A tmpfs cannot be mounted everywhere: a full disk is not asked for.
 KINDS = ["worker TERM", "worker KILL", "backend terminated", "backend KILL", "server fast", "server immediate",
@@ -11,8 +13,11 @@ KINDS = ["worker TERM", "worker KILL", "backend terminated", "backend KILL", "se
                           for fault in ("drop", "stall", "request cut", "response cut"))]
 
 
-def test_storm_loses_doubles_and_changes_nothing():
-    run = subprocess.run([sys.executable, STORM, "--seed", "7", "--seconds", "35", "--customers", "280"],
+def test_storm_loses_doubles_and_changes_nothing(tmp_path):
+    subprocess.run([binary(), "simulate", "--seed", "7", "--customers", "80", "--months", "4", "--bursts", "0.3",
+                    "--duplicates", "0.05", "--near-duplicates", "0.02", "--drop", "0.02", "--order", "shuffled",
+                    "--window", "60", "--out", tmp_path], check=True)
+    run = subprocess.run([sys.executable, STORM, "--seed", "7", "--seconds", "35", "--history", tmp_path],
                          capture_output=True, text=True, timeout=240)
     said = run.stdout + run.stderr
     print(said)
