@@ -67,10 +67,9 @@ Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
                        std::string("options must be a JSON object, not ") + text,
                        "Leave it out, or pass an object.");
-  for (const auto& [key, value] : options.items()) {
-    if (std::find_if(known.begin(), known.end(), [&](const char* name) { return key == name; }) !=
-        known.end())
-      continue;
+  for (const auto& option : options.items()) {
+    const std::string& key = option.key();
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     std::string names;
     for (const char* name : known) names += (names.empty() ? "" : ", ") + std::string(name);
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown option \"" + key + "\"",

@@ -32,7 +32,8 @@ bool concerns_user(const Work& work) {
   if (needs_user(event) || link_evidence(event)) return true;
   if (event.object_type == "customer") return is_deletion(event.type);
   if (event.object_type == "invoice_payment") return true;
-  if (event.object_type == "charge") return flag_of(event.object, "refunded");
+  // A refund may come, and fail again later: then the charge is not refunded any more.
+  if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
   return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
 }
 

@@ -184,8 +184,9 @@ Session::Session(Oid schema, Access access)
               (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema)));
     strlcpy(quoted_, quote_identifier(name), sizeof(quoted_));
     guc_level_ = NewGUCNestLevel();
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
+    for (const SessionSetting& setting : kSessionSettings)
+      (void)set_config_option(setting.name, setting.value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                              0, false);
     if (SPI_connect() != SPI_OK_CONNECT)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not connect to SPI")));
   });

@@ -30,7 +30,8 @@ SELECT set_billing_setting('accept_payments', 'off', 'test');
 SELECT get_user_subscription_state(p.user_id) ->> 'can_purchase' AS can_purchase FROM t.people p WHERE p.user_id IN ('user_2');
 -- Functions that are labelled safe are.
 \c -
-SET force_parallel_mode = on;
+SELECT name AS parallel_setting FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel_setting = on;
 SELECT count(*) > 0 AS listed FROM get_billing_settings();
 SELECT stripe_time('1767225600') IS NOT NULL AS time, stripe_id('"x"'), stripe_integer('7'), stripe_flag('true') FROM t.people LIMIT 1;
 SELECT count(*) FROM maintenance_jobs();
@@ -38,4 +39,4 @@ SELECT count(*) FROM get_cache_cleanup_history();
 SELECT count(*) FROM t.people p WHERE check_user_id(p.user_id)::text = '';
 SELECT hits IS NULL = (misses IS NULL) AS counted FROM cache_counters();
 SELECT has_active_subscription('user_1'), ingest_metrics() ->> 'mode' AS mode, get_subscription_cache_status() ->> 'total' AS total;
-RESET force_parallel_mode;
+RESET :parallel_setting;
