@@ -58,6 +58,26 @@ const Setting kSettings[] = {
      [](Settings& s, const std::string& n, const std::string& v) {
        s.access.canceled_until_paid_through = choice(n, v, "ended_at", "paid_through");
      }},
+    {{"clawback_debt", "dispute",
+      "when credits that are taken back and were spent already become debt: after a lost 'dispute', 'always' "
+      "or 'never'"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       using credits::DebtPolicy;
+       if (v == "always" || v == "never")
+         s.clawback_debt = v == "always" ? DebtPolicy::always : DebtPolicy::never;
+       else if (v == "dispute")
+         s.clawback_debt = DebtPolicy::dispute;
+       else
+         reject(n, v, "Use 'dispute', 'always' or 'never'.");
+     }},
+    {{"grants_since", "installation",
+      "what was paid earlier grants no credits: 'installation' of the extension, or a time such as "
+      "'2026-01-31T00:00:00Z'"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.grants_since = v == "installation" ? std::nullopt : parse_iso_time(v);
+       if (v != "installation" && !s.grants_since)
+         reject(n, v, "Use 'installation', or a time in ISO 8601 with its zone: '2026-01-31T00:00:00Z'.");
+     }},
     {{"mode", "test", "events of the other mode ('test' or 'live') are stored, but have no effect"},
      [](Settings& s, const std::string& n, const std::string& v) { s.live = choice(n, v, "test", "live"); }},
     {{"parked_limit", "90 days", "how long an event waits for what it needs before it is given up as failed"},

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/credit_plan.hpp"
 #include "core/scope.hpp"
 #include "core/subscription_state.hpp"
 #include "pg/prelude.hpp"
@@ -20,6 +22,8 @@ struct Settings {
   bool live = false;
   Seconds cache_ttl = 300;
   Seconds parked_limit = 90 * 86400;
+  credits::DebtPolicy clawback_debt = credits::DebtPolicy::dispute;
+  std::optional<Seconds> grants_since;  // none: since the extension was installed
   std::int64_t retry_limit = 10;
   std::int64_t generation = 0;  // of the newest change; cached rows carry the one they were computed with
 };

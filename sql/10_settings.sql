@@ -10,6 +10,15 @@ BEGIN
 END
 $$;
 
+-- When this was installed, as its last_value in seconds since 1970: what billing.grants_since means by 'installation'.
+-- A sequence, because pg_dump carries its value and an install script that inserts no rows leaves nothing to collide.
+DO $$
+BEGIN
+    EXECUTE pg_catalog.format('CREATE SEQUENCE @extschema@.billing_installation START %s',
+                              pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now())));
+END
+$$;
+
 -- One value a row; no row, or a null value, means the default in code. Written only by set_billing_setting(),
 -- which also tells every backend to forget its copy. The greatest generation marks what cached rows were
 -- computed with.

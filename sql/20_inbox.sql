@@ -26,12 +26,12 @@ CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id, stripe_cre
 CREATE INDEX stripe_events_unprocessed_idx ON stripe_events (next_retry_at) WHERE NOT processed;
 -- What an operator reset by hand is due whatever its next_retry_at says.
 CREATE INDEX stripe_events_reset_idx ON stripe_events (stripe_created) WHERE NOT processed AND retry_count = 0;
-CREATE INDEX stripe_events_waiting_idx ON stripe_events (waiting_for) WHERE NOT processed AND waiting_for IS NOT NULL;
+CREATE INDEX stripe_events_waiting_idx ON stripe_events (waiting_for) WHERE waiting_for IS NOT NULL;
 COMMENT ON TABLE stripe_events IS 'inbox: one row per Stripe event, its outcome and its retries';
 COMMENT ON COLUMN stripe_events.created_at IS 'when it was received';
 COMMENT ON COLUMN stripe_events.stripe_created IS 'the event''s own time, in whole seconds';
 COMMENT ON COLUMN stripe_events.duplicates IS 'how many more times the same event id arrived';
-COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: customer:cus_... (a link), or a lock: user:..., link:cus_..., lock:evt_...';
+COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: customer:cus_... (a link), price:price_..., charge:ch_..., or a lock: user:..., credits:..., link:cus_..., lock:evt_...; of a processed one, product:prod_...: what would grant credits if it said so';
 
 -- The raw body, as signed. Partitioned by the event's own time, which never changes.
 CREATE TABLE stripe_event_payloads (

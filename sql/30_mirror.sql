@@ -26,4 +26,4 @@ CREATE INDEX stripe_objects_ambiguous_idx ON stripe_objects (object_type) WHERE 
 COMMENT ON TABLE stripe_objects IS 'mirror: the latest snapshot of every Stripe object, by the rule of order in docs/architecture.md';
 COMMENT ON COLUMN stripe_objects.ambiguous IS 'several snapshots of one second, whose order the events do not tell';
 COMMENT ON COLUMN stripe_objects.paid_until IS 'invoices: end of the period that it paid for, null unless paid';
-COMMENT ON COLUMN stripe_objects.finality IS '0 live, 1 terminal status, 2 deleted; with event_created, origin, lifecycle and event_id the rank of the snapshot';
+COMMENT ON COLUMN stripe_objects.finality IS '-1 told of inside another object, 0 live, 1 terminal status, 2 deleted; with event_created, origin, lifecycle and event_id the rank of the snapshot';

@@ -38,16 +38,6 @@ std::string payment_of(const Json& invoice, const char* key) {
   return found;
 }
 
-// Lines made from invoice items (one-off charges, prorations) may name a subscription too, but they do not
-// pay for a period of it.
-bool is_subscription_line(const Json& line) {
-  const std::optional<std::string> parent = text_of(at(line, "parent"), "type");
-  if (parent) return *parent == "subscription_item_details";
-  const std::optional<std::string> type = text_of(line, "type");
-  if (type) return *type == "subscription";
-  return !line_subscription(line).empty();
-}
-
 }  // namespace
 
 Period subscription_period(const Json& subscription) {
@@ -106,7 +96,7 @@ std::string invoice_payment_intent(const Json& invoice) {
 std::optional<Seconds> invoice_paid_until(const Json& invoice) {
   std::optional<Seconds> latest;
   for (const Json& line : list_of(invoice, "lines")) {
-    if (!is_subscription_line(line) || line_is_proration(line)) continue;
+    if (!line_is_of_subscription(line) || line_is_proration(line)) continue;
     const std::optional<Seconds> end = time_of(at(line, "period"), "end");
     if (end && (!latest || *end > *latest)) latest = end;
   }
@@ -129,6 +119,39 @@ bool line_is_proration(const Json& line) {
   const Json& parent = at(line, "parent");
   return flag_of(line, "proration") || flag_of(at(parent, "subscription_item_details"), "proration") ||
          flag_of(at(parent, "invoice_item_details"), "proration");
+}
+
+// Lines made from invoice items (one-off charges, prorations) may name a subscription too, but they do not
+// pay for a period of it.
+bool line_is_of_subscription(const Json& line) {
+  const std::optional<std::string> parent = text_of(at(line, "parent"), "type");
+  if (parent) return *parent == "subscription_item_details";
+  const std::optional<std::string> type = text_of(line, "type");
+  if (type) return *type == "subscription";
+  return !line_subscription(line).empty();
+}
+
+std::string line_subscription_item(const Json& line) {
+  return first_of(id_of(line, "subscription_item"),
+                  id_of(at(at(line, "parent"), "subscription_item_details"), "subscription_item"));
+}
+
+bool line_credits_earlier(const Json& line) {
+  const auto names_items = [](const Json& owner) {
+    return at(at(owner, "proration_details"), "credited_items").is_object();
+  };
+  const Json& parent = at(line, "parent");
+  return names_items(line) || names_items(at(parent, "subscription_item_details")) ||
+         names_items(at(parent, "invoice_item_details"));
+}
+
+std::string line_id(const Json& line) {
+  // Before 2019-12-03 `id` was that of the subscription, its item or the invoice item.
+  for (const char* key : {"id", "unique_line_item_id", "unique_id"}) {
+    const std::optional<std::string> id = text_of(line, key);
+    if (id && id->rfind("il_", 0) == 0) return *id;
+  }
+  return "";
 }
 
 std::string payment_invoice(const Json& charge_or_intent) { return id_of(charge_or_intent, "invoice"); }
@@ -154,6 +177,7 @@ std::string parent_id(const std::string& object_type, const Json& object) {
     return first_of(refund_charge(object), id_of(object, "payment_intent"));
   }
   if (object_type == "invoice_payment") return invoice_payment_invoice(object);
+  if (object_type == "credit_note") return id_of(object, "invoice");
   if (object_type == "subscription_schedule") {
     return first_of(id_of(object, "subscription"), id_of(object, "released_subscription"));
   }

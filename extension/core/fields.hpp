@@ -38,6 +38,12 @@ std::optional<Seconds> invoice_paid_until(
 std::string line_price(const Json& line);
 std::string line_subscription(const Json& line);
 bool line_is_proration(const Json& line);
+// Whether it is of a subscription's own price: not of an invoice item (a one-off charge).
+bool line_is_of_subscription(const Json& line);
+std::string line_subscription_item(const Json& line);  // si_..., "" when unknown
+// A proration that names what was charged before is the credit for it.
+bool line_credits_earlier(const Json& line);
+std::string line_id(const Json& line);  // il_..., the same in every version; "" when the version has none
 
 // Charge or payment intent: the invoice it paid; "" since basil.
 std::string payment_invoice(const Json& charge_or_intent);
@@ -51,7 +57,7 @@ std::string invoice_payment_intent_of(const Json& invoice_payment);
 std::string discount_coupon(const Json& discount);
 
 // The object that this one belongs to, "" when none: invoice -> subscription, charge -> invoice or payment
-// intent, refund and dispute -> charge, invoice payment -> invoice, schedule -> subscription,
+// intent, refund and dispute -> charge, invoice payment and credit note -> invoice, schedule -> subscription,
 // checkout session -> subscription or payment intent. Stored beside the mirror row, indexed.
 std::string parent_id(const std::string& object_type, const Json& object);
 

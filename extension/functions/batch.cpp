@@ -9,6 +9,8 @@
 #include "core/scope.hpp"
 #include "functions/audit.hpp"
 #include "functions/cache.hpp"
+#include "functions/credit_catalogue.hpp"
+#include "functions/credit_follow.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
@@ -24,6 +26,11 @@ constexpr const char* kWaitingForCustomer = "customer:";
 constexpr const char* kWaitingForUser = "user:";
 constexpr const char* kWaitingForLink = "link:";
 
+// A refund or dispute says which charge or payment intent it is about, but not whose that is.
+bool tells_of_charge(const Event& event) {
+  return event.object_type == "refund" || event.object_type == "dispute";
+}
+
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
 // mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
 bool concerns_user(const Work& work) {
@@ -31,7 +38,8 @@ bool concerns_user(const Work& work) {
   if (work.customer.empty()) return false;
   if (needs_user(event) || link_evidence(event)) return true;
   if (event.object_type == "customer") return is_deletion(event.type);
-  if (event.object_type == "invoice_payment") return true;
+  if (event.object_type == "invoice_payment" || event.object_type == "credit_note" || tells_of_charge(event))
+    return true;
   // A refund may come, and fail again later: then the charge is not refunded any more.
   if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
   return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
@@ -62,10 +70,12 @@ class Batch {
     lock_links();
     bind_customers();
     wake_waiting();
-    mirror::fold(open());
+    fold();
     park_unlinked();
     lock_users();
     follow_mirror();
+    park_unknown();
+    follow_credits();
     write_audit();
     cache::store(users_, settings_, now_);
     write_inbox();
@@ -116,8 +126,12 @@ class Batch {
     uncounted_.merge(inbox::count_duplicates(again));
   }
 
-  // Since basil an invoice payment says which invoice it pays, but not whose.
+  // Since basil an invoice payment says which invoice it pays, but not whose. Refunds and disputes never do.
   void name_customers() {
+    std::vector<Work*> about_charges;
+    for (Work* work : open())
+      if (tells_of_charge(*work->event) && work->customer.empty()) about_charges.push_back(work);
+    mirror::name_payers(about_charges);
     std::set<mirror::Key> invoices;
     for (const Work* work : open())
       if (pays_invoice(*work->event)) invoices.insert(invoice_of(*work->event));
@@ -212,6 +226,52 @@ class Batch {
     }
   }
 
+  void fold() {
+    prices_ = credits::price_needs(open());
+    for (const Work* work : open())
+      if (tells_of_charge(*work->event) && work->customer.empty())
+        prices_.unknown.merge(mirror::await_charge(*work->event, prices_.extras));
+    const std::set<mirror::Key> found = mirror::fold(open(), prices_.extras);
+    unknown_ = mirror::look_again(prices_.unknown);
+    // What was waited for is there: those who wait come again, and those who did without.
+    std::vector<std::string> due, reopened;
+    for (const mirror::Key& key : found) {
+      if (key.type == "price" || key.type == "charge") due.push_back(key.type + ":" + key.id);
+      if (key.type == "product") reopened.push_back(key.type + ":" + key.id);
+    }
+    inbox::make_due(due);
+    inbox::reopen(reopened);
+  }
+
+  // What their effect depends on is not known yet.
+  void park_unknown() {
+    for (Work* work : open()) {
+      const Event& event = *work->event;
+      if (tells_of_charge(event) && work->customer.empty()) {
+        const mirror::Key charge = mirror::charge_of(event);
+        if (unknown_.busy.count(charge) > 0)
+          work->defer("charge:" + charge.id, "charge " + charge.id + " is just arriving");
+        else if (unknown_.unknown.count(charge) > 0)
+          work->park("charge:" + charge.id, "charge " + charge.id + " has not been seen");
+        continue;
+      }
+      if (const auto busy = credits::lack_of(event, prices_, unknown_.busy);
+          !busy.price.empty() || !busy.product.empty()) {
+        const std::string what = busy.price.empty() ? "product:" + busy.product : "price:" + busy.price;
+        work->defer(what, what + " is just arriving");
+        continue;
+      }
+      const auto lack = credits::lack_of(event, prices_, unknown_.unknown);
+      if (!lack.price.empty())
+        work->park("price:" + lack.price,
+                   "price " + lack.price +
+                       " has not been seen, which says how many credits the invoice grants; "
+                       "send price.created or the subscription's events to this endpoint");
+      else if (!lack.product.empty())
+        work->waiting_for = "product:" + lack.product;
+    }
+  }
+
   // Their objects are in the mirror by now; everything else waits.
   void park_unlinked() {
     for (Work* work : open()) {
@@ -280,6 +340,37 @@ class Batch {
     subscriptions::store(rows);
   }
 
+  void follow_credits() {
+    using credits::follow::Subject;
+    std::set<Subject> subjects;
+    const auto add = [&](Subject::Kind kind, const std::string& id, const std::string& customer) {
+      const std::string* user = user_of(customer);
+      if (user != nullptr && users_.count(*user) > 0) subjects.insert({kind, id, *user, customer});
+    };
+    for (const std::string& customer : newly_linked_) add(Subject::Kind::customer, customer, customer);
+    for (const std::string& customer : options_.follow) add(Subject::Kind::customer, customer, customer);
+    for (const Work* work : open()) {
+      const Event& event = *work->event;
+      if (!concerns_user(*work)) continue;
+      if (event.object_type == "invoice" && credits::may_grant(event.object))
+        add(Subject::Kind::invoice, event.object_id, work->customer);
+      else if (event.object_type == "checkout.session")
+        add(Subject::Kind::checkout, event.object_id, work->customer);
+      else if (event.object_type == "subscription" && at(event.object, "trial_start").is_number())
+        add(Subject::Kind::subscription, event.object_id, work->customer);
+      else if (event.object_type == "charge" || event.object_type == "invoice_payment" ||
+               event.object_type == "credit_note" || tells_of_charge(event))
+        add(Subject::Kind::payments, work->customer, work->customer);
+    }
+    const std::set<std::string> busy = credits::follow::apply(subjects, settings_, options_.wait_for_locks);
+    if (busy.empty()) return;
+    for (Work* work : open()) {
+      const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr;
+      if (user != nullptr && busy.count(*user) > 0)
+        work->defer("credits:" + *user, "the credits of " + *user + " are in use by another transaction");
+    }
+  }
+
   void write_audit() {
     // A customer deleted before it was linked: its event waited for nothing, so the mirror tells.
     for (const Event& deletion : mirror::deletions(newly_linked_))
@@ -321,6 +412,8 @@ class Batch {
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;
   std::vector<audit::Entry> audit_;
+  credits::PriceNeeds prices_;
+  mirror::Unknown unknown_;
 };
 
 std::string Batch::subscription_of(const Event& event) {

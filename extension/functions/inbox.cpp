@@ -129,6 +129,11 @@ pg::Statement claim_waiting_rows("SELECT" STORED_COLUMNS
 pg::Statement make_rows_due(
     "UPDATE @stripe_events e SET next_retry_at = now() WHERE NOT e.processed AND e.waiting_for = ANY ($1)");
 
+pg::Statement reopen_rows(
+    "UPDATE @stripe_events e SET processed = false, processed_at = NULL, outcome = 'parked',"
+    "  retry_count = greatest(e.retry_count, 1), next_retry_at = now()"
+    " WHERE e.processed AND e.waiting_for = ANY ($1)");
+
 pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = $1 FOR UPDATE OF e");
 
 #undef STORED_COLUMNS
@@ -228,6 +233,10 @@ std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
 
 void make_due(const std::vector<std::string>& what) {
   if (!what.empty()) make_rows_due.run(pg::Texts(what.begin(), what.end()));
+}
+
+void reopen(const std::vector<std::string>& what) {
+  if (!what.empty()) reopen_rows.run(pg::Texts(what.begin(), what.end()));
 }
 
 std::vector<Stored> claim_one(const std::string& stripe_event_id) {

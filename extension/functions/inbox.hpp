@@ -42,6 +42,8 @@ std::vector<Stored> claim_due(const Settings& settings, int max_rows);
 std::vector<Stored> claim_waiting(const std::vector<std::string>& what);
 // Makes the events that wait for `what` due at once.
 void make_due(const std::vector<std::string>& what);
+// Makes processed events due that did without `what`, and would have had more effect with it.
+void reopen(const std::vector<std::string>& what);
 // Locks one event, waiting for it; empty when there is none.
 std::vector<Stored> claim_one(const std::string& stripe_event_id);
 

@@ -18,6 +18,7 @@ pg::Statement lock_links_skip(
     " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE SKIP LOCKED");
 pg::Statement lock_links_wait(
     LINK_COLUMNS " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
+pg::Statement read_link("SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = $1");
 pg::Statement insert_links(
     "INSERT INTO @stripe_customer_links (stripe_customer_id)"
     " SELECT c.id FROM unnest($1) c(id) ORDER BY c.id COLLATE \"C\" ON CONFLICT DO NOTHING"
@@ -100,6 +101,13 @@ void record_conflict(const std::string& customer, const Claim& claim) {
 }
 
 void clear_conflict(const std::string& customer) { clear.run(customer); }
+
+std::optional<std::string> user_of(const std::string& customer) {
+  const pg::Rows rows = read_link.run(customer);
+  return rows.empty() ? std::nullopt : rows.maybe_text(0, 0);
+}
+
+void ensure_user(const std::string& user_id) { insert_users.run(pg::Texts{user_id}); }
 
 std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) {
   std::set<std::string> locked;

@@ -36,6 +36,11 @@ void bind(const std::string& customer, const Claim& claim, const std::string& ac
 void record_conflict(const std::string& customer, const Claim& claim);
 void clear_conflict(const std::string& customer);
 
+// Whose the customer is, without locking: a link that is there never changes its user.
+std::optional<std::string> user_of(const std::string& customer);
+// Adds the user's anchor when it is missing, without locking it.
+void ensure_user(const std::string& user_id);
+
 // Locks the anchors of these users in bytewise order, adding those that are missing. With `wait` false, those
 // that another transaction holds are left out of the result.
 std::set<std::string> lock_users(const std::set<std::string>& users, bool wait);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <tuple>
 
 #include "core/causal_chain.hpp"
 #include "core/fields.hpp"
@@ -19,7 +20,10 @@ struct Row {
   bool ambiguous = false;
   const Event* winner = nullptr;  // the event that won; null while the stored snapshot stands
   bool changed = false;
+  bool was_known = false;
 };
+constexpr int kEmbedded = -1;  // finality of a snapshot that was part of another object
+
 using Table = std::map<Key, Row>;
 using Events = std::vector<std::unique_ptr<Event>>;
 
@@ -43,6 +47,10 @@ pg::Statement lock_rows(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.finality, o.event_created, o.origin,"
     " o.lifecycle, o.event_id, o.ambiguous" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
+// Shared: many may wait for one object, while whoever brings it waits for them.
+pg::Statement share_rows(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.object IS NOT NULL" KEYS_MATCH
+    " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR SHARE OF o SKIP LOCKED");
 pg::Statement insert_placeholders(
     "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id)"
     " SELECT k.account, k.livemode, k.type, k.id FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
@@ -101,6 +109,7 @@ Table lock_existing(const std::set<Key>& keys) {
       row.rank =
           Rank{static_cast<int>(rows.number(i, 4)), *rows.maybe_seconds(i, 5),
                static_cast<int>(rows.number(i, 6)), static_cast<int>(rows.number(i, 7)), rows.text(i, 8)};
+    row.was_known = row.has_rank;
     row.ambiguous = rows.flag(i, 9);
     table[key_from(rows, i)] = row;
   }
@@ -166,6 +175,16 @@ void fold_object(const Key& key, Row& row, const std::vector<const Event*>& inco
   row.ambiguous = !last.certain;
 }
 
+// Below every event of the object's own; the earliest stands.
+void fold_embedded(Row& row, const Event& embedded) {
+  const bool earlier =
+      std::tie(embedded.created, embedded.id) < std::tie(row.rank.created, row.rank.event_id);
+  if (row.has_rank && (row.rank.finality != kEmbedded || !earlier)) return;
+  row.has_rank = row.changed = true;
+  row.rank = Rank{kEmbedded, embedded.created, 0, 0, embedded.id};
+  row.winner = &embedded;
+}
+
 struct RowArrays {
   KeyArrays keys;
   pg::Texts customer, parent, object, version, event;
@@ -173,6 +192,13 @@ struct RowArrays {
   pg::Times paid_until, created;
   pg::Numbers finality, origin, lifecycle;
 
+  void add_placeholder(const Key& key) {
+    keys.add(key);
+    for (pg::Texts* column : {&customer, &parent, &object, &version, &event}) column->push_back(std::nullopt);
+    for (pg::Flags* column : {&deleted, &ambiguous}) column->push_back(0);
+    for (pg::Times* column : {&paid_until, &created}) column->add(std::nullopt);
+    for (pg::Numbers* column : {&finality, &origin, &lifecycle}) column->push_back(std::nullopt);
+  }
   void add(const Key& key, const Row& row) {
     const Event& e = *row.winner;
     const auto unless_empty = [](std::string text) {
@@ -202,8 +228,11 @@ struct RowArrays {
 void write(const Table& table, std::set<Key>& written) {
   RowArrays inserts, updates;
   for (const auto& [key, row] : table) {
-    if (row.changed && !row.exists) {
-      inserts.add(key, row);
+    if (!row.exists) {
+      if (row.changed)
+        inserts.add(key, row);
+      else
+        inserts.add_placeholder(key);
       continue;
     }
     if (row.changed) updates.add(key, row);
@@ -214,6 +243,16 @@ void write(const Table& table, std::set<Key>& written) {
   const pg::Rows rows = inserts.run(insert_rows);
   for (std::size_t i = 0; i < rows.size(); ++i) written.insert(key_from(rows, i));
 }
+
+pg::Statement read_payers(
+    "SELECT k.n, coalesce((SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = "
+    "k.account"
+    "   AND o.livemode = k.livemode AND o.object_type = 'charge' AND o.object_id = k.charge),"
+    "  (SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = k.account"
+    "   AND o.livemode = k.livemode AND o.object_type = 'payment_intent' AND o.object_id = k.intent),"
+    "  (SELECT max(o.stripe_customer_id) FROM @stripe_objects o WHERE o.parent_id = k.intent"
+    "   AND o.object_type = 'checkout.session' AND k.intent <> ''))"
+    " FROM unnest($1, $2, $3, $4) WITH ORDINALITY k(account, livemode, charge, intent, n)");
 
 pg::Statement read_deletions(
     "SELECT e.object_id, e.stripe_event_id, e.stripe_created FROM @stripe_events e"
@@ -253,13 +292,20 @@ pg::Statement read_subscriptions(
 
 Key key_of(const Event& event) { return {event.account, event.livemode, event.object_type, event.object_id}; }
 
-void fold(const std::vector<Work*>& works) {
-  std::map<Key, std::vector<const Event*>> incoming;
+std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
+  struct Incoming {
+    std::vector<const Event*> own;
+    std::vector<const Event*> embedded;
+  };
+  std::map<Key, Incoming> incoming;
   for (const Work* work : works)
     if (work->event && !work->event->thin && !work->event->object_id.empty() &&
         !work->event->object_type.empty())
-      incoming[key_of(*work->event)].push_back(&*work->event);
+      incoming[key_of(*work->event)].own.push_back(&*work->event);
+  for (const Event& event : extras.embedded) incoming[key_of(event)].embedded.push_back(&event);
+  for (const Key& key : extras.awaited) incoming[key];
 
+  std::set<Key> found;
   // A row that another transaction inserts between our look and our insert is looked at again; it exists by
   // then.
   while (!incoming.empty()) {
@@ -267,11 +313,62 @@ void fold(const std::vector<Work*>& works) {
     for (const auto& [key, events] : incoming) keys.insert(key);
     Table table = lock_existing(keys);
     Events stored;
-    for (const auto& [key, events] : incoming) fold_object(key, table[key], events, stored);
+    for (const auto& [key, events] : incoming) {
+      Row& row = table[key];
+      for (const Event* event : events.embedded) fold_embedded(row, *event);
+      if (!events.own.empty()) fold_object(key, row, events.own, stored);
+    }
     std::set<Key> written;
     write(table, written);
-    for (const Key& key : written) incoming.erase(key);
+    for (const Key& key : written) {
+      incoming.erase(key);
+      const Row& row = table[key];
+      if (row.has_rank && !row.was_known) found.insert(key);
+    }
   }
+  return found;
+}
+
+Unknown look_again(const std::set<Key>& awaited) {
+  Unknown answer;
+  if (awaited.empty()) return answer;
+  KeyArrays arrays;
+  for (const Key& key : awaited) arrays.add(key);
+  answer.busy = awaited;
+  const pg::Rows rows = share_rows.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    answer.busy.erase(key_from(rows, i));
+    if (!rows.flag(i, 4)) answer.unknown.insert(key_from(rows, i));
+  }
+  return answer;
+}
+
+Key charge_of(const Event& event) {
+  return {event.account, event.livemode, "charge", fields::refund_charge(event.object)};
+}
+
+std::set<Key> await_charge(const Event& event, Extras& extras) {
+  const Key charge = charge_of(event);
+  if (charge.id.empty() || charge.id.size() > kMaxIdBytes) return {};
+  if (read_row.run(charge.account, charge.livemode, charge.type, charge.id).empty())
+    extras.awaited.insert(charge);
+  return {charge};
+}
+
+void name_payers(const std::vector<Work*>& works) {
+  if (works.empty()) return;
+  pg::Texts account, charge, intent;
+  pg::Flags livemode;
+  for (const Work* work : works) {
+    const Event& event = *work->event;
+    account.push_back(event.account);
+    livemode.push_back(event.livemode ? 1 : 0);
+    charge.push_back(fields::refund_charge(event.object));
+    intent.push_back(id_of(event.object, "payment_intent"));
+  }
+  const pg::Rows rows = read_payers.run(account, livemode, charge, intent);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (!rows.null(i, 1)) works[static_cast<std::size_t>(rows.number(i, 0)) - 1]->customer = rows.text(i, 1);
 }
 
 std::vector<Event> deletions(const std::set<std::string>& customers) {

@@ -23,14 +23,38 @@ struct Key {
 };
 Key key_of(const Event& event);
 
+// What a batch brings or wants beside its events' own objects.
+struct Extras {
+  // Whole objects inside others (the price inside a subscription item), each as an event of its own with the
+  // outer one's id and time. They stand until the object's own first event; of several the earliest counts,
+  // so that one that is known already costs no lock.
+  std::vector<Event> embedded;
+  // Objects that are not known yet and that events wait for: each gets a placeholder.
+  std::set<Key> awaited;
+};
 // Folds the snapshots of these events into the mirror. The result depends on the set of events received for
-// an object, not on their order or number.
-void fold(const std::vector<Work*>& works);
+// an object, not on their order or number. Returns the objects that are known from now on.
+std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras);
+
+// Of these objects, those that are still unknown; nobody brings them until the transaction ends. `busy` are
+// those that another transaction is bringing.
+struct Unknown {
+  std::set<Key> unknown;
+  std::set<Key> busy;
+};
+Unknown look_again(const std::set<Key>& awaited);
 
 // The customers of these objects. One that is not known yet gets a placeholder, which is locked until the
 // transaction ends: either its event finds what we write, or we find its customer. Both ways nothing falls in
 // between.
 std::map<Key, std::string> await_customers(const std::set<Key>& objects);
+
+// Whose the charges of these refunds and disputes are, as far as their charge, payment intent or checkout
+// session says.
+void name_payers(const std::vector<Work*>& works);
+// The charge of a refund or dispute; and, for extras, that somebody waits for it.
+Key charge_of(const Event& refund_or_dispute);
+std::set<Key> await_charge(const Event& refund_or_dispute, Extras& extras);
 
 // The events that told of the deletion of these customers, without their object.
 std::vector<Event> deletions(const std::set<std::string>& customers);

@@ -38,15 +38,15 @@ pg::Statement read_part(
     "@stripe_customer_links l"
     "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)");
 
-// Links stay, and the entries that tell of them. Placeholders and objects whose payload is gone stay: there
-// is nothing to rebuild them from.
+// Links stay, and the entries that tell of them. Placeholders, what other objects' events told of an object,
+// and objects whose payload is gone stay: there is nothing of their own to rebuild them from.
 pg::Statement lock_links(
     "SELECT 1 FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)"
     " ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
 pg::Statement lock_objects(
     "SELECT 1 FROM @stripe_objects o WHERE" PART_OBJECTS
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE");
-pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE" PART_OBJECTS
+pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE o.finality >= 0 AND" PART_OBJECTS
                             " AND EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
                             "p.stripe_event_id = o.event_id"
                             "  AND p.stripe_created = o.event_created)");

@@ -2,6 +2,7 @@
 #include "functions/arguments.hpp"
 #include "functions/cache.hpp"
 #include "functions/cached_row.hpp"
+#include "functions/credit_state.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -95,12 +96,35 @@ Answer answer(const Question& q, bool want_state) {
   return compute(q, rules);
 }
 
+// The cache holds no credits: every debit would rewrite it.
+std::optional<Json> credits_now(const Question& q, bool has_access) {
+  const Settings& rules = settings(q.schema);
+  std::optional<credits::Balances> found;
+  if (q.bypass) {
+    pg::Session session(q.schema, pg::Session::Access::read_only);
+    found = credits::read_balances(q.user_id, rules, pg::from_timestamptz(q.at),
+                                   pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
+  } else {
+    found = credits::current_balances(q.schema, q.user_id, rules, q.at, has_access);
+  }
+  if (!found) return std::nullopt;
+  Json json = {
+      {"credits", {{"balance", found->balance}, {"held", found->held}, {"available", found->available}}}};
+  if (found->debt > 0) json["credits"]["debt"] = found->debt;
+  if (!has_access) json["can_use_credits"] = found->usable_without_subscription;
+  return json;
+}
+
 }  // namespace
 
 PG_BILLING_FUNCTION(get_user_subscription_state) {
-  const Answer found = answer(question(fcinfo, true), true);
-  if (found.stored != nullptr) return JsonbPGetDatum(found.stored);
-  return jsonb_datum(found.json);
+  const Question q = question(fcinfo, true);
+  const Answer found = answer(q, true);
+  const Datum state = found.stored != nullptr ? JsonbPGetDatum(found.stored) : jsonb_datum(found.json);
+  const std::optional<Json> credits = credits_now(q, found.has_access);
+  if (!credits) return state;
+  const Datum spliced = jsonb_datum(to_text(*credits));
+  return pg::guard([&] { return DirectFunctionCall2(jsonb_concat, state, spliced); });
 }
 
 PG_BILLING_FUNCTION(has_active_subscription) {

@@ -1,0 +1,230 @@
+#include "functions/credit_call.hpp"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "functions/credit_store.hpp"
+#include "functions/subscriptions.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::credits {
+
+namespace {
+
+constexpr std::size_t kMaxMetadataBytes = 16384;
+constexpr std::size_t kMaxKeyBytes = 255;
+
+pg::Statement find_requests(
+    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
+    " FROM unnest($1, $2) k(user_id, key)"
+    " JOIN @credit_requests r ON r.user_id = k.user_id AND r.idempotency_key = k.key");
+pg::Statement insert_requests(
+    "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
+    " SELECT r.user_id, r.key, r.operation, r.hash, r.answer::jsonb"
+    " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)");
+pg::Statement known_user("SELECT 1 FROM @billing_users WHERE user_id = $1");
+
+std::string hash_of(const Json& body) {
+  const std::string text = to_text(body);
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string hex;
+  for (const unsigned char byte : digest) {
+    hex += kHex[byte >> 4];
+    hex += kHex[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace
+
+Amount amount_argument(FunctionCallInfo fcinfo, int index, const char* what) {
+  if (PG_ARGISNULL(index))
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(what) + " must not be null",
+                       "Pass a whole number of credits.");
+  const Amount amount = PG_GETARG_INT64(index);
+  if (amount < 1)
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        std::string(what) + " must be at least 1, not " + std::to_string(amount),
+        "Credits are whole numbers; to give back use refund_credits(), to take away void_grant().");
+  return amount;
+}
+
+std::int64_t id_argument(FunctionCallInfo fcinfo, int index, const char* what) {
+  if (PG_ARGISNULL(index))
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(what) + " must not be null",
+                       std::string("Pass the ") + what + " of an earlier answer.");
+  return PG_GETARG_INT64(index);
+}
+
+std::string optional_text_argument(FunctionCallInfo fcinfo, int index, const char* what, std::size_t limit) {
+  if (PG_ARGISNULL(index)) return "";
+  std::string value = text_argument(fcinfo, index, what);
+  if (value.size() > limit)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string(what) + " is " + std::to_string(value.size()) + " bytes long",
+                       "At most " + std::to_string(limit) + " bytes are kept.");
+  if (value.empty() && limit == kMaxKeyBytes)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string(what) + " must not be empty",
+                       "Leave it out, or pass 1 to 255 bytes.");
+  return value;
+}
+
+void check_metadata(const Json& metadata, std::size_t size) {
+  if (!metadata.is_object())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       "metadata must be a JSON object, not " + excerpt(metadata),
+                       "Leave it out, or pass an object.");
+  if (size > kMaxMetadataBytes)
+    throw pg::SqlError(
+        ERRCODE_PROGRAM_LIMIT_EXCEEDED, "metadata is " + std::to_string(size) + " bytes long",
+        "At most 16384 bytes are kept in the ledger; store the rest elsewhere and refer to it.");
+}
+
+Json metadata_argument(FunctionCallInfo fcinfo, int index) {
+  if (PG_ARGISNULL(index)) return Json::object();
+  const Datum datum = PG_GETARG_DATUM(index);
+  const char* text = pg::guard([&]() -> const char* {
+    Jsonb* value = DatumGetJsonbP(datum);
+    return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
+  });
+  Json metadata;
+  try {
+    metadata = parse_json(text);
+  } catch (const JsonError& error) {
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable metadata: ") + error.what(),
+                       "Pass a flat object.");
+  }
+  check_metadata(metadata, std::strlen(text));
+  return metadata;
+}
+
+std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const char* what) {
+  if (PG_ARGISNULL(index)) return std::nullopt;
+  const TimestampTz time = PG_GETARG_TIMESTAMPTZ(index);
+  if (TIMESTAMP_NOT_FINITE(time) || time < pg::to_timestamptz(0) ||
+      time > pg::to_timestamptz(instant(kLastSecond)))
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string(what) + " is out of range: " +
+                           std::string(pg::guard([&]() -> const char* { return timestamptz_to_str(time); })),
+                       "Use a time from 1970 to 9999, or leave it out.");
+  return pg::from_timestamptz(time);
+}
+
+Answers::Answers(const std::vector<const Request*>& requests) {
+  pg::Texts users, keys;
+  for (const Request* request : requests) {
+    if (request->key.empty()) continue;
+    users.push_back(request->user_id);
+    keys.push_back(request->key);
+  }
+  if (users.empty()) return;
+  const pg::Rows rows = find_requests.run(users, keys);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.text(i, 4)};
+}
+
+std::optional<Json> Answers::find(const Request& request) const {
+  const auto found = kept_.find({request.user_id, request.key});
+  if (request.key.empty() || found == kept_.end()) return std::nullopt;
+  const Kept& kept = found->second;
+  if (kept.operation == request.operation && kept.hash == hash_of(request.body))
+    return parse_json(kept.answer);
+  Json answer =
+      refusal("exists_with_different_request", "idempotency_key_reused", "use_another_idempotency_key");
+  answer["idempotency_key"] = request.key;
+  answer["operation"] = kept.operation;
+  return answer;
+}
+
+void Answers::keep(const Request& request, const Json& answer) {
+  if (request.key.empty()) return;
+  kept_[{request.user_id, request.key}] = {request.operation, hash_of(request.body), to_text(answer), true};
+}
+
+void Answers::save() const {
+  pg::Texts users, keys, operations, hashes, answers;
+  for (const auto& [key, kept] : kept_) {
+    if (!kept.is_new) continue;
+    users.push_back(key.first);
+    keys.push_back(key.second);
+    operations.push_back(kept.operation);
+    hashes.push_back(kept.hash);
+    answers.push_back(kept.answer);
+  }
+  if (!users.empty()) insert_requests.run(users, keys, operations, hashes, answers);
+}
+
+Access access_for(const Account& account, const Settings& settings, Instant now) {
+  Access access;
+  const bool asked = std::any_of(account.lots.begin(), account.lots.end(),
+                                 [](const Lot& lot) { return lot.requires_subscription; });
+  if (!asked) return access;
+  const auto owned = subscriptions::read({account.user_id}, settings.live);
+  const auto found = owned.find(account.user_id);
+  if (found == owned.end()) return access;
+  for (const Subscription& subscription : found->second) {
+    if (!judge(subscription, settings.access, now).has_access) continue;
+    access.any = true;
+    access.subscriptions.insert(subscription.id);
+  }
+  return access;
+}
+
+Json burns_json(const std::vector<Burn>& burns) {
+  Json json = Json::array();
+  for (const Burn& burn : burns) json.push_back({{"grant_id", burn.lot_id}, {"amount", burn.amount}});
+  return json;
+}
+
+void add_balances(Json& answer, const Account& account, const Access& access) {
+  answer["balance"] = account.balance;
+  answer["held"] = account.held;
+  answer["available"] = account.available(access);
+  answer["debt"] = account.debt;
+}
+
+Json refusal(const std::string& status, const std::string& reason, const std::string& next_step) {
+  return {{"success", false}, {"status", status}, {"reason", reason}, {"next_step", next_step}};
+}
+
+Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount) {
+  Json answer;
+  if (account.available() >= amount) {
+    // Enough, but granted by a subscription that gives no access now.
+    const auto owned = subscriptions::read({account.user_id}, settings.live);
+    const auto found = owned.find(account.user_id);
+    const UserState state = judge_user(found == owned.end() ? std::vector<Subscription>() : found->second,
+                                       settings.access, account.now());
+    const bool elsewhere = state.effective.has_access;  // by another subscription
+    answer = refusal(
+        "subscription_inactive", elsewhere ? "granted_by_another_subscription" : state.effective.reason,
+        elsewhere || state.effective.next_step.empty() ? "renew_subscription" : state.effective.next_step);
+  } else if (account.debt > 0) {
+    answer = refusal("insufficient_credits", "debt", "buy_credits");
+  } else if (account.balance - account.held < amount && account.balance >= amount) {
+    answer = refusal("insufficient_credits", "held", "wait_for_holds");
+  } else {
+    const bool known =
+        account.balance > 0 || account.last_entry_id > 0 || !known_user.run(account.user_id).empty();
+    answer = refusal("insufficient_credits", known ? "balance_too_low" : "unknown_user", "buy_credits");
+  }
+  answer["requested"] = amount;
+  add_balances(answer, account, access);
+  return answer;
+}
+
+Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create) {
+  store::queue_for(user_id);
+  accounts = store::lock({user_id}, create, true);
+  const auto found = accounts.find(user_id);
+  if (found == accounts.end()) return nullptr;
+  store::advance(found->second);
+  return &found->second;
+}
+
+}  // namespace billing::credits

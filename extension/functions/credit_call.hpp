@@ -1,0 +1,66 @@
+// What the credit functions share: arguments, idempotency, whose subscriptions give access, answers.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/credit_account.hpp"
+#include "functions/arguments.hpp"
+#include "settings.hpp"
+
+namespace billing::credits {
+
+// Amounts are at least 1. `what` names the argument.
+Amount amount_argument(FunctionCallInfo fcinfo, int index, const char* what);
+std::int64_t id_argument(FunctionCallInfo fcinfo, int index, const char* what);
+// "" when null; at most `limit` bytes.
+std::string optional_text_argument(FunctionCallInfo fcinfo, int index, const char* what, std::size_t limit);
+// An object of at most 16 KiB as text; {} when null.
+Json metadata_argument(FunctionCallInfo fcinfo, int index);
+void check_metadata(const Json& metadata, std::size_t size);
+// Nothing when null. From 1970 to 9999, or infinity where that is allowed.
+std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const char* what);
+
+// A request that may be sent again with the same idempotency key.
+struct Request {
+  std::string user_id;
+  std::string operation;  // the function's name
+  std::string key;        // "" for none
+  Json body;              // everything that makes it this request
+};
+// The answers of requests that had an effect. To be read with the accounts locked.
+class Answers {
+ public:
+  explicit Answers(const std::vector<const Request*>& requests);
+  // The answer given before, or the refusal of a key that was used for something else.
+  std::optional<Json> find(const Request& request) const;
+  void keep(const Request& request, const Json& answer);
+  void save() const;
+
+ private:
+  struct Kept {
+    std::string operation;
+    std::string hash;
+    std::string answer;
+    bool is_new = false;
+  };
+  std::map<std::pair<std::string, std::string>, Kept> kept_;  // by user and key
+};
+
+// Whose subscriptions give access at `now`; nothing is read unless a lot of the account asks for it.
+Access access_for(const Account& account, const Settings& settings, Instant now);
+
+Json burns_json(const std::vector<Burn>& burns);
+// Adds balance, held, available and debt.
+void add_balances(Json& answer, const Account& account, const Access& access);
+// {success: false, status, reason, next_step}.
+Json refusal(const std::string& status, const std::string& reason, const std::string& next_step);
+// The refusal of an amount that is not available, with the balances.
+Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount);
+
+// A session for one user's account: queue, row, lapses. Nothing when there is no account.
+Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create);
+
+}  // namespace billing::credits

@@ -1,0 +1,409 @@
+#include "functions/credit_follow.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "core/credit_line.hpp"
+#include "core/fields.hpp"
+#include "functions/credit_catalogue.hpp"
+#include "functions/credit_store.hpp"
+#include "functions/payment_facts.hpp"
+#include "functions/subscriptions.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::credits::follow {
+
+namespace {
+
+#define SOURCE_COLUMNS                                                                              \
+  "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object::text FROM " \
+  "@stripe_objects o "
+pg::Statement sources_by_id(SOURCE_COLUMNS
+                            "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
+                            " AND o.object_id = ANY ($3) AND o.livemode = $4 AND o.object IS NOT NULL");
+pg::Statement sources_of_customers(SOURCE_COLUMNS
+                                   "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
+                                   " AND o.livemode = $3 AND o.object IS NOT NULL");
+pg::Statement invoices_of_subscriptions(SOURCE_COLUMNS
+                                        "WHERE o.parent_id = ANY ($1) AND o.object_type = 'invoice'"
+                                        " AND o.livemode = $2 AND o.object IS NOT NULL");
+#undef SOURCE_COLUMNS
+
+pg::Statement existing_grants(
+    "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
+    "  g.reversal_debt, g.source FROM @credit_grants g"
+    " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)");
+pg::Statement grants_of_invoice(
+    "SELECT g.grant_id FROM @credit_grants g WHERE g.user_id = $1 AND g.stripe_invoice_id = $2 ORDER BY "
+    "g.grant_id");
+pg::Statement installed_at("SELECT last_value FROM @billing_installation");
+pg::Statement subscription_row(
+    "SELECT u.current_period_start, u.current_period_end, u.items -> 0 ->> 'id' FROM @user_subscriptions u"
+    " WHERE u.user_id = $1 AND u.stripe_subscription_id = $2");
+
+const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
+
+struct Source {
+  std::string user_id;
+  std::string customer_id;
+  std::string account;
+  std::string type;
+  std::string id;
+  Json object;
+};
+
+struct Existing {
+  std::int64_t id = 0;
+  std::string key;
+  std::string invoice_id;
+  std::string source;
+  Amount amount = 0;
+  Amount reversed = 0;
+  ReversalTarget target;  // as it stands; debt_limit = what became debt
+};
+using ExistingGrants = std::map<std::string, std::vector<Existing>>;  // by user
+
+struct Change {
+  std::vector<PlannedGrant> grants;
+  std::map<std::int64_t, ReversalTarget> reversals;  // by grant
+  bool empty() const { return grants.empty() && reversals.empty(); }
+};
+
+pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+ExistingGrants read_existing(const std::set<std::string>& users) {
+  ExistingGrants found;
+  if (users.empty()) return found;
+  const pg::Rows rows = existing_grants.run(texts(users));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    found[rows.text(i, 0)].push_back({rows.number(i, 1),
+                                      rows.text(i, 2),
+                                      rows.text(i, 3),
+                                      rows.text(i, 8),
+                                      rows.number(i, 4),
+                                      rows.number(i, 5),
+                                      {rows.number(i, 6), rows.number(i, 7)}});
+  return found;
+}
+
+std::string manual_key(const std::string& invoice_id) { return invoice_id + ":manual"; }
+
+class Follow {
+ public:
+  Follow(const std::set<Subject>& subjects, const Settings& settings, bool wait)
+      : subjects_(subjects), settings_(settings), wait_(wait) {}
+
+  std::set<std::string> run() {
+    find_sources();
+    plan();
+    const std::set<std::string> users = users_concerned();
+    const ExistingGrants existing = read_existing(users);
+    if (plans_.empty() && existing.empty()) return {};
+    read_payments();
+    if (changes(existing, users).empty()) return {};
+    return apply(users);
+  }
+
+ private:
+  void find_sources() {
+    std::set<std::string> customers, ids, whole, payers;
+    for (const Subject& subject : subjects_) {
+      user_of_[subject.customer_id] = subject.user_id;
+      switch (subject.kind) {
+        case Subject::Kind::invoice:
+        case Subject::Kind::checkout:
+          customers.insert(subject.customer_id);
+          ids.insert(subject.id);
+          break;
+        case Subject::Kind::subscription:
+          trials_.insert(subject.user_id);
+          break;
+        case Subject::Kind::payments:
+          payers.insert(subject.user_id);
+          customers.insert(subject.customer_id);
+          break;
+        case Subject::Kind::customer:
+          trials_.insert(subject.user_id);
+          whole.insert(subject.customer_id);
+          break;
+      }
+    }
+    for (const auto& [user, grants] : read_existing(payers))
+      for (const Existing& grant : grants)
+        if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
+    if (!ids.empty()) add(sources_by_id.run(texts(customers), kSourceTypes, texts(ids), settings_.live));
+    if (!whole.empty()) add(sources_of_customers.run(texts(whole), kSourceTypes, settings_.live));
+    std::set<std::string> subscriptions;
+    for (const auto& [id, source] : sources_) {
+      reviewed_.insert(id);
+      if (source.type == "invoice" && needs_siblings(source.object))
+        subscriptions.insert(fields::invoice_subscription(source.object));
+    }
+    subscriptions.erase("");
+    if (!subscriptions.empty()) add(invoices_of_subscriptions.run(texts(subscriptions), settings_.live));
+  }
+
+  void add(const pg::Rows& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto user = user_of_.find(rows.text(i, 3));
+      if (user == user_of_.end() || sources_.count(rows.text(i, 2)) > 0) continue;
+      sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3), rows.text(i, 0),
+                                   rows.text(i, 1), rows.text(i, 2), parse_json(rows.view(i, 4))};
+    }
+  }
+
+  void plan() {
+    auto owned = trials_.empty() ? std::map<std::string, std::vector<Subscription>>()
+                                 : subscriptions::read(trials_, settings_.live);
+    std::set<mirror::Key> prices;
+    const auto want = [&](const std::string& account, const std::string& id) {
+      prices.insert({account, settings_.live, "price", id});
+    };
+    for (const auto& [id, source] : sources_)
+      for (const std::string& price :
+           source.type == "invoice" ? prices_of(source.object) : prices_of_checkout(source.object))
+        want(source.account, price);
+    for (const auto& [user, subscriptions] : owned)
+      for (const Subscription& subscription : subscriptions)
+        for (const SubscriptionItem& item : subscription.items)
+          if (subscription.trial_start) want(subscription.account, item.price_id);
+    catalogue_ = read_catalogue(prices);
+
+    std::map<std::string, std::vector<const Json*>> invoices;  // by subscription
+    for (const auto& [id, source] : sources_) {
+      if (source.type == "invoice" && may_grant(source.object)) {
+        add_embedded(source);
+        invoices[fields::invoice_subscription(source.object)].push_back(&source.object);
+      } else if (source.type == "checkout.session") {
+        if (auto grant = plan_checkout(source.object, catalogue_))
+          keep(source.user_id, source.customer_id, id, time_of(source.object, "created").value_or(0),
+               std::move(*grant));
+      }
+    }
+    for (const auto& [subscription, objects] : invoices)
+      for (PlannedGrant& grant : plan_invoices(objects, catalogue_)) {
+        const Source& source = sources_.at(grant.invoice_id);
+        keep(source.user_id, source.customer_id, grant.invoice_id, granted_at(source.object),
+             std::move(grant));
+      }
+    for (const auto& [user, subscriptions] : owned)
+      for (const Subscription& subscription : subscriptions)
+        if (auto grant = plan_trial(subscription, catalogue_))
+          keep(user, subscription.customer_id, "", subscription.trial_start.value_or(0), std::move(*grant));
+  }
+
+  // What the invoice itself says about its prices (before basil) counts before what the mirror says.
+  void add_embedded(const Source& source) {
+    for (const Json& price : embedded_prices("invoice", source.object)) {
+      const std::string id = text_of(price, "id").value_or("");
+      if (mentions_credits(price) || catalogue_.count(id) == 0) catalogue_[id] = read_price(price, nullptr);
+    }
+  }
+
+  void keep(const std::string& user, const std::string& customer, const std::string& invoice, Seconds at,
+            PlannedGrant grant) {
+    if (at < since()) return;
+    grant.invoice_id = invoice;
+    customer_of_[{user, grant.key}] = customer;
+    plans_[user].push_back(std::move(grant));
+  }
+
+  Seconds since() {
+    if (!since_) since_ = settings_.grants_since ? *settings_.grants_since : installed_at.run().number(0, 0);
+    return *since_;
+  }
+
+  void read_payments() {
+    std::vector<PaymentSubject> subjects;
+    for (const auto& [id, source] : sources_) subjects.push_back({id, source.account, &source.object});
+    for (auto& [id, facts] : read_payment_facts(subjects, settings_.live))
+      reversals_[id] = read_reversal(sources_.at(id).object, facts.charges, facts.credit_notes);
+  }
+
+  std::set<std::string> users_concerned() const {
+    std::set<std::string> users;
+    for (const auto& [user, plan] : plans_) users.insert(user);
+    for (const std::string& id : reviewed_) users.insert(sources_.at(id).user_id);
+    return users;
+  }
+
+  ReversalTarget target_of(const std::string& invoice_id, Amount amount) const {
+    const auto found = reversals_.find(invoice_id);
+    return found == reversals_.end() ? ReversalTarget{}
+                                     : reversal_target(found->second, amount, settings_.clawback_debt);
+  }
+
+  // What a grant's own rule takes back: one that would be smaller now that an earlier invoice is known.
+  ReversalTarget target_of(const Existing& grant, const std::map<std::string, Amount>& planned) const {
+    ReversalTarget target = target_of(grant.invoice_id, grant.amount);
+    if (grant.source != "upgrade" && grant.source != "invoice") return target;
+    const auto found = planned.find(grant.key);
+    const Source& source = sources_.at(grant.invoice_id);
+    if (!needs_siblings(source.object)) return target;
+    if (found == planned.end() && grant.source != "upgrade") return target;
+    const Amount due = found == planned.end() ? 0 : found->second;
+    target.target = std::max(target.target, grant.amount - due);
+    return target;
+  }
+
+  std::map<std::string, Change> changes(const ExistingGrants& existing,
+                                        const std::set<std::string>& users) const {
+    std::map<std::string, Change> changes;
+    for (const std::string& user : users) {
+      std::set<std::string> keys;
+      std::map<std::string, Amount> planned;
+      const auto plan = plans_.find(user);
+      if (plan != plans_.end())
+        for (const PlannedGrant& grant : plan->second) planned[grant.key] = grant.amount;
+      Change change;
+      if (const auto found = existing.find(user); found != existing.end()) {
+        for (const Existing& grant : found->second) {
+          keys.insert(grant.key);
+          if (sources_.count(grant.invoice_id) == 0) continue;
+          const ReversalTarget target = target_of(grant, planned);
+          const bool owes_more = target.target > grant.reversed + grant.target.debt_limit &&
+                                 target.debt_limit > grant.target.debt_limit;
+          if (target.target != grant.target.target || owes_more) change.reversals[grant.id] = target;
+        }
+      }
+      if (plan != plans_.end())
+        for (const PlannedGrant& grant : plan->second)
+          if (grant.amount > 0 && keys.count(grant.key) == 0 && keys.count(manual_key(grant.invoice_id)) == 0)
+            change.grants.push_back(grant);
+      if (!change.empty()) changes[user] = std::move(change);
+    }
+    return changes;
+  }
+
+  std::set<std::string> apply(const std::set<std::string>& users) {
+    std::set<std::string> wanted;
+    for (const auto& [user, change] : changes(read_existing(users), users)) wanted.insert(user);
+    store::Accounts accounts = store::lock(wanted, true, wait_);
+    std::set<std::string> locked, busy;
+    for (const std::string& user : wanted) (accounts.count(user) > 0 ? locked : busy).insert(user);
+    // Again, as it is now that nobody else changes it.
+    const std::map<std::string, Change> due = changes(read_existing(locked), locked);
+    store::PerUser<std::int64_t> lots;
+    store::PerUser<std::string> series;
+    for (const auto& [user, change] : due) {
+      for (const auto& [id, target] : change.reversals) lots.insert({user, id});
+      for (const PlannedGrant& grant : change.grants)
+        if (!grant.series.empty()) series.insert({user, grant.series});
+    }
+    store::add_lots(accounts, lots);
+    store::add_series(accounts, series);
+    for (const auto& [user, change] : due) change_account(accounts.at(user), change);
+    store::save(accounts);
+    return busy;
+  }
+
+  void change_account(Account& account, const Change& change) {
+    store::advance(account);
+    for (const auto& [id, target] : change.reversals) reverse(account, id, target);
+    std::vector<PlannedGrant> grants = change.grants;
+    std::sort(grants.begin(), grants.end(), [](const PlannedGrant& a, const PlannedGrant& b) {
+      return std::tie(a.cycle_start, a.effective_at, a.key) < std::tie(b.cycle_start, b.effective_at, b.key);
+    });
+    for (const PlannedGrant& grant : grants) {
+      Note note;
+      note.description = grant.description;
+      note.metadata = {{"stripe_customer_id", customer_of_.at({account.user_id, grant.key})}};
+      if (!grant.invoice_id.empty())
+        note.metadata[grant.source == "checkout" ? "checkout_session_id" : "invoice_id"] = grant.invoice_id;
+      if (!grant.subscription_id.empty()) note.metadata["subscription_id"] = grant.subscription_id;
+      if (!grant.price_id.empty()) note.metadata["price_id"] = grant.price_id;
+      const std::int64_t id = account.grant(lot_of(grant, change), note);
+      const ReversalTarget target = target_of(grant.invoice_id, grant.amount);
+      if (target.target > 0) reverse(account, id, target);
+    }
+  }
+
+  static void reverse(Account& account, std::int64_t id, const ReversalTarget& target) {
+    const Lot& lot = *account.find_lot(id);
+    Note note;
+    note.description = target.target > lot.reversal_target ? "what paid for it was paid back"
+                                                           : "what paid for it stands again";
+    note.metadata = lot.metadata;
+    account.reverse(id, target.target, target.debt_limit, note);
+  }
+
+  // Slack is for the renewal that is on its way: where the same invoice grants the next interval, there is
+  // none.
+  Lot lot_of(const PlannedGrant& grant, const Change& change) const {
+    Lot lot;
+    lot.amount = grant.amount;
+    lot.priority = grant.priority;
+    lot.effective_at = grant.effective_at;
+    if (grant.expires_at) {
+      const bool followed =
+          std::any_of(change.grants.begin(), change.grants.end(), [&](const PlannedGrant& other) {
+            return other.invoice_id == grant.invoice_id && other.series == grant.series &&
+                   other.effective_at != 0 && other.effective_at == instant(*grant.expires_at);
+          });
+      lot.expires_at =
+          instant(followed ? *grant.expires_at : later_by(*grant.expires_at, settings_.access.renewal_slack));
+    }
+    lot.requires_subscription = grant.requires_subscription;
+    lot.subscription_id = grant.subscription_id;
+    lot.series = grant.series;
+    lot.cycle_start = instant(grant.cycle_start);
+    lot.rollover = grant.rollover;
+    lot.category = grant.category;
+    lot.source = grant.source;
+    lot.key = grant.key;
+    lot.invoice_id = grant.invoice_id;
+    lot.rule = grant.rule;
+    return lot;
+  }
+
+  const std::set<Subject>& subjects_;
+  const Settings& settings_;
+  bool wait_;
+  std::map<std::string, std::string> user_of_;  // by customer
+  std::map<std::string, Source> sources_;       // by id
+  std::set<std::string> reviewed_;              // sources whose payments may have changed
+  std::set<std::string> trials_;                // users
+  Catalogue catalogue_;
+  std::map<std::string, std::vector<PlannedGrant>> plans_;                  // by user
+  std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key
+  std::map<std::string, Reversal> reversals_;                               // by source
+  std::optional<Seconds> since_;
+};
+
+}  // namespace
+
+std::set<std::string> apply(const std::set<Subject>& subjects, const Settings& settings, bool wait) {
+  if (subjects.empty()) return {};
+  return Follow(subjects, settings, wait).run();
+}
+
+std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id) {
+  std::vector<std::int64_t> ids;
+  const pg::Rows rows = grants_of_invoice.run(user_id, invoice_id);
+  for (std::size_t i = 0; i < rows.size(); ++i) ids.push_back(rows.number(i, 0));
+  return ids;
+}
+
+Lot manual_lot(const std::string& user_id, const std::string& invoice_id, const std::string& subscription_id,
+               Amount amount, const Settings& settings) {
+  Lot lot;
+  lot.amount = amount;
+  lot.category = "paid";
+  lot.source = "manual";
+  lot.key = manual_key(invoice_id);
+  lot.invoice_id = invoice_id;
+  if (subscription_id.empty()) return lot;
+  lot.requires_subscription = true;
+  lot.subscription_id = subscription_id;
+  const pg::Rows rows = subscription_row.run(user_id, subscription_id);
+  if (rows.empty()) return lot;
+  // As the invoice's own event would have it: the next period's grant follows it.
+  lot.series = series_of(subscription_id, rows.text(0, 2));
+  lot.cycle_start = rows.maybe_number(0, 0).value_or(0);
+  if (!rows.null(0, 1))
+    lot.expires_at = instant(later_by(*rows.maybe_seconds(0, 1), settings.access.renewal_slack));
+  return lot;
+}
+
+}  // namespace billing::credits::follow

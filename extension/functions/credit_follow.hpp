@@ -1,0 +1,40 @@
+// Credits follow the mirror: what Stripe's objects grant is granted once, and what is paid back is taken
+// back.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/credit_plan.hpp"
+#include "settings.hpp"
+
+namespace billing::credits::follow {
+
+// Something of a user that may have changed.
+struct Subject {
+  enum class Kind {
+    invoice,       // by id
+    checkout,      // a session, by id
+    subscription,  // its trial
+    payments,      // refunds or disputes of whatever paid for this customer's grants
+    customer,      // all of it
+  } kind;
+  std::string id;
+  std::string user_id;
+  std::string customer_id;
+  auto operator<=>(const Subject&) const = default;
+};
+
+// Brings these users' credits up to the mirror. Their links are locked. Returns the users whose account
+// another transaction holds, for whom nothing was done; with `wait` it waits for them.
+std::set<std::string> apply(const std::set<Subject>& subjects, const Settings& settings, bool wait);
+
+// The grants that an invoice, or checkout session, has made already.
+std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id);
+// The lot of an invoice whose webhook was missed, as a person grants it.
+Lot manual_lot(const std::string& user_id, const std::string& invoice_id, const std::string& subscription_id,
+               Amount amount, const Settings& settings);
+
+}  // namespace billing::credits::follow

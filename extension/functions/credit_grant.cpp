@@ -1,0 +1,203 @@
+// grant_credits, void_grant, add_subscription_credits: credits given, and taken, by hand.
+#include "core/fields.hpp"
+#include "functions/audit.hpp"
+#include "functions/credit_call.hpp"
+#include "functions/credit_follow.hpp"
+#include "functions/credit_store.hpp"
+#include "functions/links.hpp"
+#include "pg/spi.hpp"
+
+using namespace billing;
+using namespace billing::credits;
+
+namespace {
+
+std::string category_argument(FunctionCallInfo fcinfo, int index) {
+  std::string category = text_argument(fcinfo, index, "category");
+  if (category != "paid" && category != "promotional")
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown category \"" + category.substr(0, 64) + "\"",
+                       "Use 'paid' or 'promotional'.");
+  return category;
+}
+
+int priority_argument(FunctionCallInfo fcinfo, int index) {
+  const int priority = PG_ARGISNULL(index) ? -1 : PG_GETARG_INT32(index);
+  if (priority < 0 || priority > 1000)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       "priority must be from 0 to 1000, not " +
+                           (PG_ARGISNULL(index) ? std::string("null") : std::to_string(priority)),
+                       "Lower is burnt first; the default is 50.");
+  return priority;
+}
+
+Json time_or_null(const std::optional<Instant>& time) {
+  return time ? Json(iso_time(*time / 1'000'000)) : Json(nullptr);
+}
+
+Json granted(Account& account, Lot lot, const Note& note, const Settings& settings) {
+  const Instant effective_at = lot.effective_at == 0 ? account.now() : lot.effective_at;
+  const std::optional<Instant> expires_at = lot.expires_at;
+  const Amount amount = lot.amount;
+  const Amount debt = account.debt;
+  const std::size_t first = account.entries.size();
+  std::int64_t id = 0;
+  try {
+    id = account.grant(std::move(lot), note);
+  } catch (const AmountError& error) {
+    throw pg::SqlError(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, error.what(), "Grant less.");
+  }
+  Json transaction;
+  for (std::size_t i = first; i < account.entries.size(); ++i)
+    if (account.entries[i].lot_id == id && account.entries[i].type == EntryType::allocation)
+      transaction = account.entries[i].id;
+  Json answer = {{"success", true},
+                 {"status", transaction.is_null() ? "scheduled" : "granted"},
+                 {"grant_id", id},
+                 {"transaction_id", transaction},
+                 {"amount", amount},
+                 {"effective_at", iso_time(effective_at / 1'000'000)},
+                 {"expires_at", time_or_null(expires_at)},
+                 {"debt_paid", debt - account.debt}};
+  add_balances(answer, account, access_for(account, settings, account.now()));
+  return answer;
+}
+
+}  // namespace
+
+PG_BILLING_FUNCTION(grant_credits) {
+  const std::string user_id = user_argument(fcinfo, 0);
+  Lot lot;
+  lot.amount = amount_argument(fcinfo, 1, "amount");
+  lot.category = category_argument(fcinfo, 2);
+  lot.priority = priority_argument(fcinfo, 3);
+  lot.effective_at = time_argument(fcinfo, 4, "effective_at").value_or(0);
+  lot.expires_at = time_argument(fcinfo, 5, "expires_at");
+  lot.source = text_argument(fcinfo, 6, "source").substr(0, 64);
+  Note note;
+  note.idempotency_key = optional_text_argument(fcinfo, 7, "idempotency_key", 255);
+  note.metadata = metadata_argument(fcinfo, 8);
+  lot.requires_subscription = !PG_ARGISNULL(9) && PG_GETARG_BOOL(9);
+  note.description = optional_text_argument(fcinfo, 10, "description", 1000);
+  if (lot.expires_at &&
+      *lot.expires_at <= std::max(lot.effective_at, pg::from_timestamptz(GetCurrentTimestamp())))
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "expires_at " + iso_time(*lot.expires_at / 1'000'000) + " is not after effective_at, or past",
+        "It is exclusive: nothing could ever be used.");
+  const Request request{user_id,
+                        "grant_credits",
+                        note.idempotency_key,
+                        {{"amount", lot.amount},
+                         {"category", lot.category},
+                         {"priority", lot.priority},
+                         {"effective_at", lot.effective_at},
+                         {"expires_at", lot.expires_at ? Json(*lot.expires_at) : Json(nullptr)},
+                         {"source", lot.source},
+                         {"metadata", note.metadata},
+                         {"requires_subscription", lot.requires_subscription},
+                         {"description", note.description}}};
+  const Oid schema = pg::function_schema(fcinfo);
+  Json answer;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const Settings& rules = settings(schema);
+    links::ensure_user(user_id);
+    store::Accounts accounts;
+    Account& account = *lock_account(accounts, user_id, true);
+    Answers answers({&request});
+    if (auto before = answers.find(request)) {
+      answer = *before;
+    } else {
+      answer = granted(account, std::move(lot), note, rules);
+      audit::Entry entry = audit::done_by_hand(
+          user_id, "credits_granted", "grant:" + std::to_string(answer["grant_id"].get<std::int64_t>()),
+          note.description);
+      entry.details = {{"amount", answer["amount"]}, {"expires_at", answer["expires_at"]}};
+      audit::write({entry});
+      store::save(account);
+      answers.keep(request, answer);
+      answers.save();
+    }
+  }
+  return jsonb_datum(to_text(answer));
+}
+
+PG_BILLING_FUNCTION(void_grant) {
+  const std::string user_id = user_argument(fcinfo, 0);
+  const std::int64_t grant_id = id_argument(fcinfo, 1, "grant_id");
+  const std::string reason = optional_text_argument(fcinfo, 2, "reason", 1000);
+  const Oid schema = pg::function_schema(fcinfo);
+  Json answer;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const Settings& rules = settings(schema);
+    store::Accounts accounts;
+    Account* account = lock_account(accounts, user_id, false);
+    if (account != nullptr) store::add_lots(accounts, store::PerUser<std::int64_t>{{user_id, grant_id}});
+    Lot* lot = account != nullptr ? account->find_lot(grant_id) : nullptr;
+    if (lot == nullptr)
+      throw pg::SqlError(ERRCODE_NO_DATA_FOUND, user_id + " has no grant " + std::to_string(grant_id),
+                         "SELECT grant_id FROM credit_grants WHERE user_id = '" + user_id + "' lists them.");
+    if (lot->voided) {
+      answer = {{"success", true}, {"status", "exists"}, {"taken", 0}};
+    } else {
+      Note note;
+      note.description = reason;
+      const Amount taken = account->void_lot(grant_id, note);
+      answer = {{"success", true}, {"status", "voided"}, {"taken", taken}};
+      audit::Entry entry =
+          audit::done_by_hand(user_id, "grant_voided", "grant:" + std::to_string(grant_id), reason);
+      entry.details = {{"taken", taken}, {"spent", lot->spent}};
+      audit::write({entry});
+    }
+    answer["grant_id"] = grant_id;
+    answer["spent"] = lot->spent;
+    answer["held_back"] = lot->held;
+    add_balances(answer, *account, access_for(*account, rules, account->now()));
+    store::save(*account);
+  }
+  return jsonb_datum(to_text(answer));
+}
+
+PG_BILLING_FUNCTION(add_subscription_credits) {
+  const std::string customer = text_argument(fcinfo, 0, "stripe_customer_id");
+  const std::string invoice = text_argument(fcinfo, 1, "invoice_id");
+  const std::string subscription = optional_text_argument(fcinfo, 2, "subscription_id", 256);
+  const Amount amount = amount_argument(fcinfo, 3, "credits");
+  const std::string description = optional_text_argument(fcinfo, 4, "description", 1000);
+  if (invoice.empty() || invoice.size() > 200)
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE, "not an invoice id: \"" + invoice.substr(0, 64) + "\"",
+        "It starts with in_; the grant is kept under it, so that the invoice's own event grants nothing.");
+  const Oid schema = pg::function_schema(fcinfo);
+  Json answer;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const Settings& rules = settings(schema);
+    const std::optional<std::string> user_id = links::user_of(customer);
+    if (!user_id)
+      throw pg::SqlError(ERRCODE_NO_DATA_FOUND, customer + " has no user",
+                         "Run SELECT link_stripe_customer('user_1','" + customer + "') first.");
+    store::Accounts accounts;
+    Account& account = *lock_account(accounts, *user_id, true);
+    if (const auto existing = follow::grants_of(*user_id, invoice); !existing.empty()) {
+      answer = {{"success", true}, {"status", "exists"}, {"invoice_id", invoice}, {"grant_ids", existing}};
+      add_balances(answer, account, access_for(account, rules, account.now()));
+    } else {
+      Note note;
+      note.description = description;
+      note.metadata = {
+          {"invoice_id", invoice}, {"subscription_id", subscription}, {"stripe_customer_id", customer}};
+      Lot lot = follow::manual_lot(*user_id, invoice, subscription, amount, rules);
+      if (!lot.series.empty())
+        store::add_series(accounts, store::PerUser<std::string>{{*user_id, lot.series}});
+      answer = granted(account, std::move(lot), note, rules);
+      answer["invoice_id"] = invoice;
+      audit::Entry entry = audit::done_by_hand(*user_id, "credits_granted", invoice, description);
+      entry.details = {{"amount", amount}, {"subscription_id", subscription}};
+      audit::write({entry});
+    }
+    store::save(account);
+  }
+  return jsonb_datum(to_text(answer));
+}

@@ -1,0 +1,158 @@
+#include "functions/credit_state.hpp"
+
+#include <algorithm>
+
+#include "functions/credit_call.hpp"
+#include "functions/credit_store.hpp"
+#include "functions/user_row.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::credits {
+
+namespace {
+
+// Positions in CREATE TABLE credit_accounts.
+enum Column { kUserId = 1, kBalance, kHeld, kDebt, kSubscriptionCredits, kNextDueAt };
+
+struct AccountRow {
+  Amount balance = 0;
+  Amount held = 0;
+  Amount debt = 0;
+  Amount subscription_credits = 0;
+  TimestampTz next_due_at = 0;
+};
+
+// Entries count from effective_at: what lapsed before it was written lapsed then.
+pg::Statement lots_then(
+    "SELECT x.grant_id, sum(x.amount)::bigint, g.requires_subscription, g.stripe_subscription_id"
+    " FROM (SELECT t.grant_id, t.amount FROM @credit_transactions t"
+    "   WHERE t.user_id = $1 AND t.effective_at <= $2 AND t.grant_id IS NOT NULL"
+    "  UNION ALL SELECT b.grant_id, -b.amount FROM @credit_transactions t JOIN @credit_burns b"
+    "   ON b.user_id = t.user_id AND b.transaction_id = t.transaction_id"
+    "   WHERE t.user_id = $1 AND t.effective_at <= $2) x"
+    " JOIN @credit_grants g ON g.user_id = $1 AND g.grant_id = x.grant_id"
+    " GROUP BY x.grant_id, g.requires_subscription, g.stripe_subscription_id");
+pg::Statement holds_then(
+    "SELECT h.amount, h.lots::text FROM @credit_holds h WHERE h.user_id = $1 AND h.created_at <= $2"
+    " AND $2 < coalesce(h.closed_at, h.expires_at)");
+pg::Statement debt_then(
+    "SELECT t.debt_after FROM @credit_transactions t WHERE t.user_id = $1 AND t.created_at <= $2"
+    " ORDER BY t.transaction_id DESC LIMIT 1");
+
+Balances balances_of(const Account& account, const Settings& settings, Instant at) {
+  const Access access = access_for(account, settings, at);
+  Balances balances{account.balance, account.held, account.available(access), account.debt, false};
+  balances.usable_without_subscription = account.available(Access{}) > 0;
+  return balances;
+}
+
+Account account_then(const std::string& user_id, Instant at) {
+  Account account;
+  account.user_id = user_id;
+  account.advance(at);
+  const pg::Rows lots = lots_then.run(user_id, pg::Time{at});
+  for (std::size_t i = 0; i < lots.size(); ++i) {
+    Lot lot;
+    lot.id = lots.number(i, 0);
+    lot.remaining = lots.number(i, 1);
+    lot.requires_subscription = lots.flag(i, 2);
+    lot.subscription_id = lots.text(i, 3);
+    lot.started = true;
+    account.balance += lot.remaining;
+    account.lots.push_back(std::move(lot));
+  }
+  const pg::Rows holds = holds_then.run(user_id, pg::Time{at});
+  for (std::size_t i = 0; i < holds.size(); ++i) {
+    account.held += holds.number(i, 0);
+    for (const Json& line : parse_json(holds.view(i, 1)))
+      if (Lot* lot = account.find_lot(line.at(0).get<std::int64_t>())) lot->held += line.at(1).get<Amount>();
+  }
+  const pg::Rows debt = debt_then.run(user_id, pg::Time{at});
+  if (!debt.empty()) account.debt = debt.number(0, 0);
+  return account;
+}
+
+}  // namespace
+
+Balances read_balances(const std::string& user_id, const Settings& settings, Instant at, Instant now) {
+  store::Accounts accounts = store::read({user_id});
+  const auto found = accounts.find(user_id);
+  if (found == accounts.end()) return {};
+  Account& account = found->second;
+  // When something has been due by then, nothing was written since, and the rows tell it all.
+  if (at >= now || account.next_due() <= at) {
+    account.advance(at);
+    return balances_of(account, settings, at);
+  }
+  return balances_of(account_then(user_id, at), settings, at);
+}
+
+std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
+                                         TimestampTz now, bool has_access) {
+  AccountRow row;
+  const char* name = user_id.data();
+  const std::size_t length = user_id.size();
+  const auto read = [&](TupleTableSlot* slot) {
+    bool null = false;
+    row.balance = DatumGetInt64(slot_getattr(slot, kBalance, &null));
+    row.held = DatumGetInt64(slot_getattr(slot, kHeld, &null));
+    row.debt = DatumGetInt64(slot_getattr(slot, kDebt, &null));
+    row.subscription_credits = DatumGetInt64(slot_getattr(slot, kSubscriptionCredits, &null));
+    row.next_due_at = DatumGetTimestampTz(slot_getattr(slot, kNextDueAt, &null));
+  };
+  const Probe probe = static_cast<Probe>(pg::guard([&] {
+    return static_cast<int>(
+        probe_user_row(schema, "credit_accounts", "credit_accounts_pkey", name, length, read));
+  }));
+  if (probe == Probe::missing) return std::nullopt;
+  // Whose subscriptions the lots need only the lots say; without access there is none.
+  if (probe == Probe::found && now < row.next_due_at && (row.subscription_credits == 0 || !has_access)) {
+    const Amount available =
+        row.debt > 0 ? 0 : row.balance - row.held - (has_access ? 0 : row.subscription_credits);
+    return Balances{row.balance, row.held, available, row.debt, available > 0};
+  }
+  pg::Session session(schema, pg::Session::Access::read_only);
+  const Instant at = pg::from_timestamptz(now);
+  return read_balances(user_id, settings, at, at);
+}
+
+}  // namespace billing::credits
+
+using namespace billing;
+using namespace billing::credits;
+
+PG_BILLING_FUNCTION(get_credit_balance) {
+  const std::string user_id = user_argument(fcinfo, 0);
+  const std::optional<Instant> as_of = time_argument(fcinfo, 1, "as_of");
+  const Oid schema = pg::function_schema(fcinfo);
+  const Instant now = pg::from_timestamptz(GetCurrentStatementStartTimestamp());
+  Balances found;
+  {
+    pg::Session session(schema, pg::Session::Access::read_only);
+    found = read_balances(user_id, settings(schema), as_of.value_or(now), now);
+  }
+  return jsonb_datum(to_text({{"balance", found.balance},
+                              {"held", found.held},
+                              {"available", found.available},
+                              {"debt", found.debt}}));
+}
+
+PG_BILLING_FUNCTION(expire_credits) {
+  const int limit = limit_argument(fcinfo, 0, "max_rows", 100000);
+  static pg::Statement due(
+      "SELECT a.user_id FROM @credit_accounts a WHERE a.next_due_at <= now() ORDER BY a.next_due_at LIMIT "
+      "$1");
+  const Oid schema = pg::function_schema(fcinfo);
+  int tidied = 0;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const pg::Rows rows = due.run(limit);
+    std::set<std::string> users;
+    for (std::size_t i = 0; i < rows.size(); ++i) users.insert(rows.text(i, 0));
+    store::Accounts accounts = store::lock(users, false, false);
+    for (auto& [user, account] : accounts) store::advance(account);
+    store::save(accounts);
+    tidied = static_cast<int>(accounts.size());
+  }
+  PG_RETURN_INT32(tidied);
+}

@@ -1,0 +1,30 @@
+// Credits as readers see them: computed when something is due, never written.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/credit_account.hpp"
+#include "settings.hpp"
+
+namespace billing::credits {
+
+struct Balances {
+  Amount balance = 0;
+  Amount held = 0;
+  Amount available = 0;
+  Amount debt = 0;
+  bool usable_without_subscription = false;  // some of it, at least
+};
+
+// Through SPI, in a session: at `now`, in the future (what time alone will do), or in the past (what was so
+// then).
+Balances read_balances(const std::string& user_id, const Settings& settings, Instant at, Instant now);
+
+// What a state that is read now says about credits: from the account's row alone where that tells enough,
+// otherwise computed. Nothing for users without credits, whose state says so already. `has_access` is the
+// user's.
+std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
+                                         TimestampTz now, bool has_access);
+
+}  // namespace billing::credits

@@ -1,0 +1,242 @@
+#include "functions/credit_store.hpp"
+
+#include <algorithm>
+
+#include "pg/spi.hpp"
+
+namespace billing::credits::store {
+
+namespace {
+
+#define ACCOUNT_COLUMNS                                                                                  \
+  "SELECT a.user_id, a.balance, a.held, a.debt, a.next_due_at, a.last_transaction_id, a.last_grant_id, " \
+  "a.last_hold_id, a.last_entry_at FROM @credit_accounts a WHERE a.user_id = ANY ($1)"
+pg::Statement read_accounts(ACCOUNT_COLUMNS);
+pg::Statement lock_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE");
+pg::Statement lock_free_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
+#undef ACCOUNT_COLUMNS
+pg::Statement insert_accounts(
+    "INSERT INTO @credit_accounts (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
+    " ON CONFLICT DO NOTHING");
+
+#define LOT_COLUMNS                                                                                   \
+  "SELECT g.user_id, g.grant_id, g.amount, g.remaining, g.held, g.spent, g.lapsed, g.reversed, "      \
+  "g.reversal_target, g.reversal_debt, g.started, g.voided, g.category, g.priority, g.effective_at, " \
+  "g.expires_at, g.requires_subscription, g.stripe_subscription_id, g.source, g.grant_key, "          \
+  "g.stripe_invoice_id, g.series, g.cycle_start, g.rollover, g.rule::text, g.description, "           \
+  "g.metadata::text, "                                                                                \
+  "g.created_at"
+pg::Statement live_lots(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = ANY ($1) AND g.live");
+pg::Statement lots_by_id(LOT_COLUMNS
+                         " FROM unnest($1, $2) k(user_id, id) JOIN @credit_grants g"
+                         "  ON g.user_id = k.user_id AND g.grant_id = k.id");
+pg::Statement lots_by_series(LOT_COLUMNS
+                             " FROM unnest($1, $2) k(user_id, series) JOIN @credit_grants g"
+                             "  ON g.user_id = k.user_id AND g.series = k.series");
+pg::Statement lots_by_key(LOT_COLUMNS
+                          " FROM unnest($1, $2) k(user_id, key) JOIN @credit_grants g"
+                          "  ON g.user_id = k.user_id AND g.grant_key = k.key");
+#undef LOT_COLUMNS
+
+#define HOLD_COLUMNS                                                                              \
+  "SELECT h.user_id, h.hold_id, h.amount, h.status, h.captured, h.transaction_id, h.lots::text, " \
+  "h.actor_id, h.description, h.metadata::text, h.created_at, h.expires_at, h.closed_at"          \
+  " FROM @credit_holds h "
+pg::Statement open_holds(HOLD_COLUMNS "WHERE h.user_id = ANY ($1) AND h.status = 'open' ORDER BY h.hold_id");
+pg::Statement hold_by_id(HOLD_COLUMNS "WHERE h.user_id = $1 AND h.hold_id = $2");
+#undef HOLD_COLUMNS
+
+pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+Account account_from(const pg::Rows& rows, std::size_t i) {
+  Account account;
+  account.user_id = rows.text(i, 0);
+  account.balance = rows.number(i, 1);
+  account.held = rows.number(i, 2);
+  account.debt = rows.number(i, 3);
+  account.due_at_load = rows.number(i, 4);
+  account.last_entry_id = rows.number(i, 5);
+  account.last_lot_id = rows.number(i, 6);
+  account.last_hold_id = rows.number(i, 7);
+  account.last_entry_at = rows.number(i, 8);
+  account.holds_known = account.held == 0;
+  return account;
+}
+
+Lot lot_from(const pg::Rows& rows, std::size_t i) {
+  Lot lot;
+  lot.id = rows.number(i, 1);
+  lot.amount = rows.number(i, 2);
+  lot.remaining = rows.number(i, 3);
+  lot.held = rows.number(i, 4);
+  lot.spent = rows.number(i, 5);
+  lot.lapsed = rows.number(i, 6);
+  lot.reversed = rows.number(i, 7);
+  lot.reversal_target = rows.number(i, 8);
+  lot.reversal_debt = rows.number(i, 9);
+  lot.started = rows.flag(i, 10);
+  lot.voided = rows.flag(i, 11);
+  lot.category = rows.text(i, 12);
+  lot.priority = static_cast<int>(rows.number(i, 13));
+  lot.effective_at = rows.number(i, 14);
+  lot.expires_at = rows.maybe_number(i, 15);
+  lot.requires_subscription = rows.flag(i, 16);
+  lot.subscription_id = rows.text(i, 17);
+  lot.source = rows.text(i, 18);
+  lot.key = rows.text(i, 19);
+  lot.invoice_id = rows.text(i, 20);
+  lot.series = rows.text(i, 21);
+  lot.cycle_start = rows.maybe_number(i, 22).value_or(0);
+  if (rows.null(i, 23))
+    lot.rollover.kind = Rollover::Kind::all;
+  else if (rows.number(i, 23) > 0)
+    lot.rollover = {Rollover::Kind::limited, rows.number(i, 23)};
+  if (!rows.null(i, 24)) lot.rule = parse_json(rows.view(i, 24));
+  lot.description = rows.text(i, 25);
+  lot.metadata = parse_json(rows.view(i, 26));
+  lot.created_at = rows.number(i, 27);
+  return lot;
+}
+
+Hold hold_from(const pg::Rows& rows, std::size_t i) {
+  Hold hold;
+  hold.id = rows.number(i, 1);
+  hold.amount = rows.number(i, 2);
+  const std::string_view status = rows.view(i, 3);
+  hold.status = status == "open"       ? Hold::Status::open
+                : status == "captured" ? Hold::Status::captured
+                : status == "released" ? Hold::Status::released
+                                       : Hold::Status::expired;
+  hold.captured = rows.number(i, 4);
+  hold.transaction_id = rows.maybe_number(i, 5).value_or(0);
+  for (const Json& line : parse_json(rows.view(i, 6)))
+    hold.lots.push_back({line.at(0).get<std::int64_t>(), line.at(1).get<Amount>()});
+  hold.actor_id = rows.text(i, 7);
+  hold.description = rows.text(i, 8);
+  hold.metadata = parse_json(rows.view(i, 9));
+  hold.created_at = rows.number(i, 10);
+  hold.expires_at = rows.number(i, 11);
+  hold.closed_at = rows.maybe_number(i, 12);
+  return hold;
+}
+
+void add(Accounts& accounts, const pg::Rows& lots) {
+  for (std::size_t i = 0; i < lots.size(); ++i) {
+    const auto found = accounts.find(lots.text(i, 0));
+    if (found != accounts.end() && found->second.find_lot(lots.number(i, 1)) == nullptr)
+      found->second.lots.push_back(lot_from(lots, i));
+  }
+}
+
+void add_holds(Accounts& accounts, const pg::Rows& holds) {
+  for (std::size_t i = 0; i < holds.size(); ++i) {
+    const auto found = accounts.find(holds.text(i, 0));
+    if (found != accounts.end() && found->second.find_hold(holds.number(i, 1)) == nullptr)
+      found->second.holds.push_back(hold_from(holds, i));
+  }
+}
+
+void add_open_holds(Accounts& accounts) {
+  std::set<std::string> holding;
+  for (auto& [user, account] : accounts)
+    if (!account.holds_known) holding.insert(user);
+  if (holding.empty()) return;
+  add_holds(accounts, open_holds.run(texts(holding)));
+  for (const std::string& user : holding) accounts.at(user).holds_known = true;
+}
+
+void take(Accounts& accounts, const pg::Rows& rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) accounts.emplace(rows.text(i, 0), account_from(rows, i));
+}
+
+std::set<std::string> missing(const std::set<std::string>& users, const Accounts& accounts) {
+  std::set<std::string> rest;
+  for (const std::string& user : users)
+    if (accounts.count(user) == 0) rest.insert(user);
+  return rest;
+}
+
+std::set<std::string> users_of(const Accounts& accounts) {
+  std::set<std::string> users;
+  for (const auto& [user, account] : accounts) users.insert(user);
+  return users;
+}
+
+template <typename Values, typename Value>
+void run_pairs(Accounts& accounts, pg::Statement& statement, const PerUser<Value>& pairs) {
+  pg::Texts users;
+  Values values;
+  for (const auto& [user, value] : pairs) {
+    users.push_back(user);
+    values.push_back(value);
+  }
+  if (!users.empty()) add(accounts, statement.run(users, values));
+}
+
+}  // namespace
+
+Accounts lock(const std::set<std::string>& users, bool create, bool wait) {
+  Accounts accounts;
+  if (users.empty()) return accounts;
+  pg::Statement& statement = wait ? lock_accounts : lock_free_accounts;
+  take(accounts, statement.run(texts(users)));
+  const std::set<std::string> rest = missing(users, accounts);
+  if (create && !rest.empty()) {
+    insert_accounts.run(texts(rest));
+    take(accounts, statement.run(texts(rest)));
+  }
+  if (!accounts.empty()) add(accounts, live_lots.run(texts(users_of(accounts))));
+  return accounts;
+}
+
+void queue_for(const std::string& user_id) {
+  const Oid schema = pg::Session::current().schema();
+  const char* data = user_id.data();
+  const int size = static_cast<int>(user_id.size());
+  pg::guard([&] {
+    const std::uint64_t hash =
+        DatumGetUInt64(hash_bytes_extended(reinterpret_cast<const unsigned char*>(data), size, schema));
+    DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum(static_cast<int64>(hash)));
+  });
+}
+
+Accounts read(const std::set<std::string>& users) {
+  Accounts accounts;
+  take(accounts, read_accounts.run(texts(users)));
+  if (accounts.empty()) return accounts;
+  add(accounts, live_lots.run(texts(users_of(accounts))));
+  add_open_holds(accounts);
+  return accounts;
+}
+
+void add_lots(Accounts& accounts, const PerUser<std::int64_t>& lots) {
+  run_pairs<pg::Numbers>(accounts, lots_by_id, lots);
+}
+void add_series(Accounts& accounts, const PerUser<std::string>& series) {
+  run_pairs<pg::Texts>(accounts, lots_by_series, series);
+}
+void add_keys(Accounts& accounts, const PerUser<std::string>& keys) {
+  run_pairs<pg::Texts>(accounts, lots_by_key, keys);
+}
+
+void add_hold(Account& account, std::int64_t hold_id) {
+  const pg::Rows rows = hold_by_id.run(account.user_id, hold_id);
+  if (!rows.empty() && account.find_hold(hold_id) == nullptr) account.holds.push_back(hold_from(rows, 0));
+}
+
+void advance(Account& account) {
+  const Instant now = pg::from_timestamptz(GetCurrentTimestamp());
+  if (std::max(now, account.last_entry_at) >= account.due_at_load) {
+    account.changed = true;  // if only when something is due next
+    // Until then no hold ends, and whoever adds or ends one loads it.
+    if (!account.holds_known) {
+      const pg::Rows rows = open_holds.run(pg::Texts{account.user_id});
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        if (account.find_hold(rows.number(i, 1)) == nullptr) account.holds.push_back(hold_from(rows, i));
+      account.holds_known = true;
+    }
+  }
+  account.advance(now);
+}
+
+}  // namespace billing::credits::store

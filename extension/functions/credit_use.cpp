@@ -1,0 +1,209 @@
+// use_credits_validated and use_credits_batch: may it be used, and taken, in one step.
+#include <map>
+#include <set>
+
+#include "functions/credit_call.hpp"
+#include "functions/credit_store.hpp"
+#include "pg/spi.hpp"
+
+using namespace billing;
+using namespace billing::credits;
+
+namespace {
+
+constexpr std::size_t kMaxDescription = 1000;
+constexpr std::size_t kMaxBatch = 10000;
+
+struct Use {
+  Request request;
+  Amount amount = 0;
+  bool partial = false;
+  Note note;
+};
+
+bool partial_mode(const std::string& mode) {
+  if (mode == "reject" || mode == "partial") return mode == "partial";
+  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown mode \"" + mode.substr(0, 64) + "\"",
+                     "Use 'reject' (all or nothing) or 'partial' (as much as there is).");
+}
+
+void describe(Use& use, const std::string& user_id) {
+  use.request.user_id = user_id;
+  use.request.operation = "use_credits";
+  use.request.key = use.note.idempotency_key;
+  use.request.body = {{"amount", use.amount},
+                      {"description", use.note.description},
+                      {"metadata", use.note.metadata},
+                      {"mode", use.partial ? "partial" : "reject"},
+                      {"actor_id", use.note.actor_id}};
+}
+
+// The account is locked and advanced; refusals leave it as it is.
+Json perform(Account& account, const Use& use, const Access& access, const Settings& settings) {
+  const Amount available = account.available(access);
+  const Amount taken = use.partial ? std::min(use.amount, available) : use.amount;
+  if (taken > available || taken == 0) return refuse_amount(account, access, settings, use.amount);
+  const Entry& entry = account.use(taken, access, use.note);
+  Json answer = {{"success", true},
+                 {"status", taken < use.amount ? "partial" : "charged"},
+                 {"transaction_id", entry.id},
+                 {"requested", use.amount},
+                 {"charged", taken},
+                 {"burns", burns_json(entry.burns)}};
+  add_balances(answer, account, access);
+  return answer;
+}
+
+Json perform_once(Account& account, const Use& use, const Access& access, const Settings& settings,
+                  Answers& answers) {
+  if (const auto before = answers.find(use.request)) return *before;
+  Json answer = perform(account, use, access, settings);
+  if (answer["success"] == true) answers.keep(use.request, answer);
+  return answer;
+}
+
+Account empty_account(const std::string& user_id) {
+  Account account;
+  account.user_id = user_id;
+  account.advance(pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
+  return account;
+}
+
+// One request of a batch. Misuse raises, naming the request.
+Use use_from(const Json& item, std::size_t ordinal) {
+  const auto misuse = [&](const std::string& message, const std::string& hint) -> pg::SqlError {
+    return pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                        "request " + std::to_string(ordinal) + ": " + message + ": " + excerpt(item), hint);
+  };
+  static const std::set<std::string> kKnown = {"user_id",  "amount", "description", "idempotency_key",
+                                               "metadata", "mode",   "actor_id"};
+  if (!item.is_object()) throw misuse("not an object", "Each request is an object with user_id and amount.");
+  for (const auto& member : item.items())
+    if (kKnown.count(member.key()) == 0)
+      throw misuse("unknown member \"" + member.key() + "\"",
+                   "Members are user_id, amount, description, idempotency_key, metadata, mode, actor_id.");
+  const auto text = [&](const char* name, std::size_t limit) {
+    const Json& value = at(item, name);
+    if (value.is_null()) return std::string();
+    if (!value.is_string()) throw misuse(std::string(name) + " must be text", "Quote it, or leave it out.");
+    const std::string found = value.get<std::string>();
+    if (found.empty() || found.size() > limit)
+      throw misuse(std::string(name) + " must have 1 to " + std::to_string(limit) + " bytes",
+                   "Or leave it out.");
+    return found;
+  };
+  Use use;
+  const std::string user_id = text("user_id", 255);
+  if (user_id.empty()) throw misuse("no user_id", "Each request names whoever pays.");
+  if (!at(item, "amount").is_number_integer() || integer_of(item, "amount").value_or(0) < 1)
+    throw misuse("amount must be a whole number of at least 1", "Credits are whole numbers.");
+  use.amount = *integer_of(item, "amount");
+  use.note.description = text("description", kMaxDescription);
+  use.note.idempotency_key = text("idempotency_key", 255);
+  use.note.actor_id = text("actor_id", 255);
+  if (const std::string mode = text("mode", 64); !mode.empty()) use.partial = partial_mode(mode);
+  if (const Json& metadata = at(item, "metadata"); !metadata.is_null()) {
+    check_metadata(metadata, to_text(metadata).size());
+    use.note.metadata = metadata;
+  }
+  describe(use, user_id);
+  return use;
+}
+
+std::vector<Use> uses_from(FunctionCallInfo fcinfo) {
+  if (PG_ARGISNULL(0))
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "requests must not be null", "Pass a JSON array.");
+  const Datum datum = PG_GETARG_DATUM(0);
+  const char* text = pg::guard([&]() -> const char* {
+    Jsonb* value = DatumGetJsonbP(datum);
+    return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
+  });
+  Json requests;
+  try {
+    requests = parse_json(text);
+  } catch (const JsonError& error) {
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable requests: ") + error.what(),
+                       "Pass a JSON array of flat objects.");
+  }
+  if (!requests.is_array() || requests.size() > kMaxBatch)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       requests.is_array() ? std::to_string(requests.size()) + " requests in one batch"
+                                           : "requests must be a JSON array",
+                       "Pass an array of at most 10000 objects.");
+  std::vector<Use> uses;
+  for (const Json& item : requests) uses.push_back(use_from(item, uses.size() + 1));
+  return uses;
+}
+
+}  // namespace
+
+PG_BILLING_FUNCTION(use_credits_validated) {
+  Use use;
+  const std::string user_id = user_argument(fcinfo, 0);
+  use.amount = amount_argument(fcinfo, 1, "amount");
+  use.note.description = optional_text_argument(fcinfo, 2, "description", kMaxDescription);
+  use.note.idempotency_key = optional_text_argument(fcinfo, 3, "idempotency_key", 255);
+  use.note.metadata = metadata_argument(fcinfo, 4);
+  use.partial = partial_mode(text_argument(fcinfo, 5, "mode"));
+  use.note.actor_id = optional_text_argument(fcinfo, 6, "actor_id", 255);
+  describe(use, user_id);
+  const Oid schema = pg::function_schema(fcinfo);
+  Json answer;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const Settings& rules = settings(schema);
+    store::Accounts accounts;
+    Account* account = lock_account(accounts, user_id, false);
+    if (account == nullptr) {
+      answer = refuse_amount(empty_account(user_id), Access{}, rules, use.amount);
+    } else {
+      Answers answers({&use.request});
+      answer = perform_once(*account, use, access_for(*account, rules, account->now()), rules, answers);
+      store::save(*account);
+      answers.save();
+    }
+  }
+  return jsonb_datum(to_text(answer));
+}
+
+PG_BILLING_FUNCTION(use_credits_batch) {
+  const std::vector<Use> uses = uses_from(fcinfo);
+  const Oid schema = pg::function_schema(fcinfo);
+  std::vector<std::string> answers;
+  {
+    pg::Session session(schema, pg::Session::Access::read_write);
+    const Settings& rules = settings(schema);
+    std::set<std::string> users;
+    for (const Use& use : uses) users.insert(use.request.user_id);
+    store::Accounts accounts = store::lock(users, false, true);
+    std::map<std::string, Access> access;
+    for (auto& [user, account] : accounts) {
+      store::advance(account);
+      access[user] = access_for(account, rules, account.now());
+    }
+    std::vector<const Request*> requests;
+    for (const Use& use : uses) requests.push_back(&use.request);
+    Answers before(requests);
+    for (const Use& use : uses) {
+      const std::string& user_id = use.request.user_id;
+      const auto found = accounts.find(user_id);
+      answers.push_back(to_text(found == accounts.end()
+                                    ? refuse_amount(empty_account(user_id), Access{}, rules, use.amount)
+                                    : perform_once(found->second, use, access[user_id], rules, before)));
+    }
+    before.save();
+    store::save(accounts);
+  }
+  pg::guard([&] { materialize(fcinfo); });
+  ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const char* text = answers[i].c_str();
+    pg::guard([&] {
+      Datum values[2] = {Int32GetDatum(static_cast<int32>(i + 1)),
+                         DirectFunctionCall1(jsonb_in, CStringGetDatum(text))};
+      bool nulls[2] = {false, false};
+      tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    });
+  }
+  return Datum(0);
+}

@@ -1,0 +1,85 @@
+#include "functions/payment_facts.hpp"
+
+#include <optional>
+
+#include "core/fields.hpp"
+#include "pg/spi.hpp"
+
+namespace billing {
+
+namespace {
+
+// The charges that paid for each subject: named by it, naming it (before basil), or made by a payment intent
+// that it or one of its invoice payments names. With them their refunds and disputes; those whose charge was
+// never told of are found through the payment intent, or the charge's id on the subject.
+pg::Statement read_facts(
+    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4) k(id, account, intent, charge)),"
+    " intents AS (SELECT k.id, k.account, k.intent FROM k WHERE k.intent IS NOT NULL"
+    "  UNION SELECT k.id, k.account, q.object -> 'payment' ->> 'payment_intent' FROM k JOIN @stripe_objects q"
+    "   ON q.parent_id = k.id AND q.object_type = 'invoice_payment'),"
+    " charges AS (SELECT k.id, c.object_id, c.object, c.event_created FROM k JOIN @stripe_objects c"
+    "   ON c.parent_id = k.id AND c.object_type = 'charge' AND c.object IS NOT NULL"
+    "  UNION SELECT i.id, c.object_id, c.object, c.event_created FROM intents i JOIN @stripe_objects c"
+    "   ON c.parent_id = i.intent AND c.object_type = 'charge' AND c.object IS NOT NULL"
+    "  UNION SELECT k.id, c.object_id, c.object, c.event_created FROM k JOIN @stripe_objects c"
+    "   ON c.stripe_account = k.account AND c.livemode = $5 AND c.object_type = 'charge' AND c.object_id = "
+    "k.charge"
+    "   AND c.object IS NOT NULL),"
+    " parents AS (SELECT id, object_id AS parent FROM charges UNION SELECT id, intent FROM intents"
+    "  UNION SELECT id, charge FROM k WHERE charge IS NOT NULL)"
+    " SELECT c.id, 'charge', c.object_id, c.object_id, c.object::text, c.event_created FROM charges c"
+    " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object::text, r.event_created FROM "
+    "parents p"
+    "  JOIN @stripe_objects r ON r.parent_id = p.parent AND r.object_type IN ('refund', 'dispute')"
+    "   AND r.object IS NOT NULL"
+    " UNION ALL SELECT k.id, 'credit_note', n.object_id, k.id, n.object::text, n.event_created FROM k"
+    "  JOIN @stripe_objects n ON n.parent_id = k.id AND n.object_type = 'credit_note' AND n.object IS NOT "
+    "NULL"
+    " ORDER BY 1, 2, 3");
+
+std::optional<std::string> unless_empty(std::string text) {
+  return text.empty() ? std::nullopt : std::optional(std::move(text));
+}
+
+}  // namespace
+
+std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects,
+                                                       bool livemode) {
+  std::map<std::string, PaymentFacts> facts;
+  pg::Texts id, account, intent, charge;
+  for (const PaymentSubject& subject : subjects) {
+    facts[subject.id];
+    id.push_back(subject.id);
+    account.push_back(subject.account);
+    // A session names its intent as an old invoice does.
+    intent.push_back(unless_empty(fields::invoice_payment_intent(*subject.object)));
+    charge.push_back(unless_empty(fields::invoice_charge(*subject.object)));
+  }
+  if (id.empty()) return facts;
+  const pg::Rows rows = read_facts.run(id, account, intent, charge, livemode);
+  std::map<std::pair<std::string, std::string>, credits::ChargeFacts>
+      charges;  // by subject and charge or intent
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Json object = parse_json(rows.view(i, 4));
+    const Seconds created = rows.maybe_seconds(i, 5).value_or(0);
+    const std::string_view type = rows.view(i, 1);
+    if (type == "credit_note") {
+      facts[rows.text(i, 0)].credit_notes.push_back(std::move(object));
+      continue;
+    }
+    credits::ChargeFacts& one = charges[{rows.text(i, 0), rows.text(i, 3)}];
+    if (type == "charge") {
+      one.charge = std::move(object);
+      one.charge_created = created;
+    } else if (type == "refund") {
+      one.refunds.push_back(std::move(object));
+      one.refund_created.push_back(created);
+    } else {
+      one.disputes.push_back(std::move(object));
+    }
+  }
+  for (auto& [key, one] : charges) facts[key.first].charges.push_back(std::move(one));
+  return facts;
+}
+
+}  // namespace billing

@@ -1,0 +1,48 @@
+// One probe of a table that is keyed by user_id, without SPI: what a reader's hit costs.
+#pragma once
+
+#include "pg/prelude.hpp"
+
+namespace billing {
+
+enum class Probe { found, missing, unusable };
+
+// Looks up the user's row with the active snapshot and hands it to `read`, which may only copy out of it.
+// `unusable`: row-level security applies to the caller, or the table is not there, so only SPI may read.
+// Raises when the caller may not SELECT from the table. Nothing is kept from call to call, so REINDEX and
+// DROP are safe. To be called under guard().
+template <typename Read>
+Probe probe_user_row(Oid schema, const char* table_name, const char* index_name, const char* user_id,
+                     size_t length, Read read) {
+  const Oid table = get_relname_relid(table_name, schema);
+  const Oid index = get_relname_relid(index_name, schema);
+  if (table == InvalidOid || index == InvalidOid) return Probe::unusable;
+  if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, table_name);
+  if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return Probe::unusable;
+  Relation relation = table_open(table, AccessShareLock);
+  Relation key_index = index_open(index, AccessShareLock);
+  TupleTableSlot* slot = table_slot_create(relation, nullptr);
+  ScanKeyData key;
+  ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+              PointerGetDatum(cstring_to_text_with_len(user_id, static_cast<int>(length))));
+  key.sk_collation = C_COLLATION_OID;
+#if PG_VERSION_NUM >= 180000
+  IndexScanDesc scan = index_beginscan(relation, key_index, GetActiveSnapshot(), nullptr, 1, 0);
+#else
+  IndexScanDesc scan = index_beginscan(relation, key_index, GetActiveSnapshot(), 1, 0);
+#endif
+  index_rescan(scan, &key, 1, nullptr, 0);
+  Probe result = Probe::missing;
+  if (index_getnext_slot(scan, ForwardScanDirection, slot)) {
+    read(slot);
+    result = Probe::found;
+  }
+  index_endscan(scan);
+  ExecDropSingleTupleTableSlot(slot);
+  index_close(key_index, AccessShareLock);
+  table_close(relation, AccessShareLock);
+  return result;
+}
+
+}  // namespace billing
