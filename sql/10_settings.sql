@@ -14,7 +14,7 @@ $$;
 -- A sequence, because pg_dump carries its value and an install script that inserts no rows leaves nothing to collide.
 DO $$
 BEGIN
-    EXECUTE pg_catalog.format('CREATE SEQUENCE @extschema@.billing_installation START %s',
+    EXECUTE pg_catalog.format('CREATE SEQUENCE %s.billing_installation START %s', '@extschema@',
                               pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.now())));
 END
 $$;

@@ -24,7 +24,7 @@ COMMENT ON COLUMN credit_accounts.next_due_at IS 'no later than the next instant
 COMMENT ON COLUMN credit_accounts.last_transaction_id IS 'of the newest entry in credit_transactions: how many there are';
 
 CREATE TABLE credit_grants (
-    user_id                text COLLATE "C" NOT NULL REFERENCES credit_accounts,
+    user_id                text COLLATE "C" NOT NULL,
     grant_id               bigint NOT NULL CHECK (grant_id > 0),
     amount                 bigint NOT NULL CHECK (amount > 0),
     remaining              bigint NOT NULL DEFAULT 0 CHECK (remaining >= 0),
@@ -124,7 +124,7 @@ COMMENT ON COLUMN credit_burns.amount IS 'positive: burnt by a usage; negative: 
 COMMENT ON COLUMN credit_burns.position IS 'order in which they were burnt';
 
 CREATE TABLE credit_holds (
-    user_id        text COLLATE "C" NOT NULL REFERENCES credit_accounts,
+    user_id        text COLLATE "C" NOT NULL,
     hold_id        bigint NOT NULL CHECK (hold_id > 0),
     amount         bigint NOT NULL CHECK (amount > 0),
     status         text NOT NULL CHECK (status IN ('open', 'captured', 'released', 'expired')),

@@ -150,7 +150,9 @@ CREATE FUNCTION verify_credit_ledger(user_id text DEFAULT NULL, OUT account text
     UNION ALL
     SELECT x.user_id, 'every row belongs to an account', jsonb_build_object('table', x.name)
       FROM (SELECT DISTINCT e.user_id, 'credit_transactions' AS name FROM entries e
-            UNION SELECT DISTINCT b.user_id, 'credit_burns' FROM burns b) x
+            UNION SELECT DISTINCT b.user_id, 'credit_burns' FROM burns b
+            UNION SELECT DISTINCT l.user_id, 'credit_grants' FROM lots l
+            UNION SELECT DISTINCT h.user_id, 'credit_holds' FROM holds h) x
      WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = x.user_id)
 $$;
 COMMENT ON FUNCTION verify_credit_ledger(text) IS

@@ -74,9 +74,9 @@ class Batch {
     park_unlinked();
     lock_users();
     follow_mirror();
-    park_unknown();
     follow_credits();
     write_audit();
+    park_unknown();
     cache::store(users_, settings_, now_);
     write_inbox();
   }
@@ -243,7 +243,7 @@ class Batch {
     inbox::reopen(reopened);
   }
 
-  // What their effect depends on is not known yet.
+  // All that can be done of them is done; what depends on something that is not known yet comes with it.
   void park_unknown() {
     for (Work* work : open()) {
       const Event& event = *work->event;

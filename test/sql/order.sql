@@ -20,6 +20,8 @@ BEGIN
                 PERFORM process_stripe_event(payload);
             END LOOP;
         END IF;
+        -- What waited for a price is due by then.
+        PERFORM retry_stripe_events();
         SELECT jsonb_object_agg(c.place, c.lines) INTO result
           FROM (SELECT place, string_agg(line, E'\n' ORDER BY line COLLATE "C") AS lines FROM t.contents() GROUP BY place) c;
         RAISE SQLSTATE 'T0000';
