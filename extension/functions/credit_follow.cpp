@@ -184,7 +184,7 @@ class Follow {
     for (const auto& [subscription, objects] : invoices)
       for (PlannedGrant& grant : plan_invoices(objects, catalogue_)) {
         const Source& source = sources_.at(grant.invoice_id);
-        keep(source.user_id, source.customer_id, grant.invoice_id, granted_at(source.object),
+        keep(source.user_id, source.customer_id, source.id, granted_at(source.object),
              std::move(grant));
       }
     for (const auto& [user, subscriptions] : owned)

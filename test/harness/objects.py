@@ -28,16 +28,18 @@ class Price:
     currency: str = "eur"
     lookup_key: str | None = None
     created: int = 1700000000
+    metadata: dict = dataclasses.field(default_factory=dict, hash=False)
+    usage_type: str = "licensed"
 
     def json(self, api_version):
         new = is_new(api_version)
         recurring = {"interval": self.interval, "interval_count": 1,
                      **({"meter": None} if new else {"aggregate_usage": None}),
-                     "trial_period_days": None, "usage_type": "licensed"}
+                     "trial_period_days": None, "usage_type": self.usage_type}
         return {"id": self.id, "object": "price", "active": True, "billing_scheme": "per_unit",
                 "created": self.created, "currency": self.currency,
                 **({"custom_unit_amount": None} if new else {}),
-                "livemode": False, "lookup_key": self.lookup_key, "metadata": {}, "nickname": self.name,
+                "livemode": False, "lookup_key": self.lookup_key, "metadata": dict(self.metadata), "nickname": self.name,
                 "product": self.product, "recurring": recurring, "tax_behavior": "unspecified", "tiers_mode": None,
                 "transform_quantity": None, "type": "recurring", "unit_amount": self.unit_amount,
                 "unit_amount_decimal": str(self.unit_amount)}
@@ -48,8 +50,9 @@ class Price:
                 **({"meter": None} if is_new(api_version) else {"aggregate_usage": None}),
                 "amount": self.unit_amount, "amount_decimal": str(self.unit_amount), "billing_scheme": "per_unit",
                 "created": self.created, "currency": self.currency, "interval": self.interval, "interval_count": 1,
-                "livemode": False, "metadata": {}, "nickname": self.name, "product": self.product,
-                "tiers_mode": None, "transform_usage": None, "trial_period_days": None, "usage_type": "licensed"}
+                "livemode": False, "metadata": dict(self.metadata), "nickname": self.name, "product": self.product,
+                "tiers_mode": None, "transform_usage": None, "trial_period_days": None,
+                "usage_type": self.usage_type}
 
 
 BASIC = Price("price_basic_monthly", 900, "prod_basic", "Basic, monthly")
@@ -58,10 +61,10 @@ PRO_YEARLY = Price("price_pro_yearly", 29000, "prod_pro", "Pro, yearly", interva
 SEATS = Price("price_seat_monthly", 500, "prod_seats", "Extra seat, monthly")
 
 
-def product(product_id, name, created=1700000000):
+def product(product_id, name, created=1700000000, metadata=None):
     return {"id": product_id, "object": "product", "active": True, "attributes": [], "created": created,
             "default_price": None, "description": None, "features": [], "images": [], "livemode": False,
-            "marketing_features": [], "metadata": {}, "name": name, "package_dimensions": None, "shippable": None,
+            "marketing_features": [], "metadata": metadata or {}, "name": name, "package_dimensions": None, "shippable": None,
             "statement_descriptor": None, "tax_code": None, "type": "service", "unit_label": None,
             "updated": created, "url": None}
 
