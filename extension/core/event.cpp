@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "core/fields.hpp"
+
 namespace billing {
 namespace {
 
@@ -83,6 +85,7 @@ Event parse_event(std::string_view payload) {
   event.customer_id = limited(std::move(event.customer_id), "id of the customer");
   event.object_id =
       limited(mirror_key(event.object_type, std::move(id), event.customer_id), "id of the object");
+  limited(fields::parent_id(event.object_type, event.object), "id of what the object belongs to");
   return event;
 }
 

@@ -35,8 +35,8 @@ class EventError : public std::runtime_error {
 };
 
 // Throws EventError with a message for people: what is wrong, and with which value.
-// `id` and `type` must be 1 to 255 bytes, the ids of the object and its customer at most 255; `created` must
-// be a time before the year 10000.
+// `id` and `type` must be 1 to 255 bytes, the ids of the object, its customer and its parent at most 255;
+// `created` must be a time before the year 10000.
 // Active-entitlement summaries have no id of their own: their customer's id is their key.
 Event parse_event(std::string_view payload);
 

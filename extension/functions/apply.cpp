@@ -80,6 +80,22 @@ void apply_batch(const std::vector<Work*>& works, const Settings& settings, cons
   }
 }
 
+void apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings, const BatchOptions& options) {
+  std::vector<Work*> works;
+  for (inbox::Stored& one : stored) {
+    Work& work = one.work;
+    work.payload = one.payload;
+    works.push_back(&work);
+    if (one.payload_kept) {
+      read_payload(work);
+    } else {
+      work.unreadable = "its payload is no longer stored";
+      work.reset();
+    }
+  }
+  if (!works.empty()) apply_batch(works, settings, options);
+}
+
 void require_safe_transaction() {
   if (RecoveryInProgress())
     throw pg::SqlError(ERRCODE_READ_ONLY_SQL_TRANSACTION, "events cannot be applied on a standby",

@@ -228,31 +228,53 @@ class Batch {
 
   void fold() {
     prices_ = credits::price_needs(open());
-    for (const Work* work : open())
-      if (tells_of_charge(*work->event) && work->customer.empty())
-        prices_.unknown.merge(mirror::await_charge(*work->event, prices_.extras));
+    // The same placeholders whatever is known, so that they do not depend on the order of events.
+    std::set<mirror::Key> payments;
+    for (const Work* work : open()) {
+      if (!tells_of_charge(*work->event)) continue;
+      const std::set<mirror::Key> keys = mirror::payment_of(*work->event);
+      payments.insert(keys.begin(), keys.end());
+      if (work->customer.empty()) prices_.unknown.insert(keys.begin(), keys.end());
+    }
+    prices_.extras.awaited.merge(mirror::absent(payments));
     const std::set<mirror::Key> found = mirror::fold(open(), prices_.extras);
     unknown_ = mirror::look_again(prices_.unknown);
-    // What was waited for is there: those who wait come again, and those who did without.
+    wake_those_who_wait_for(found);
+  }
+
+  // What is there at last makes those due that waited for it, and those that did without.
+  void wake_those_who_wait_for(const std::set<mirror::Key>& found) {
     std::vector<std::string> due, reopened;
     for (const mirror::Key& key : found) {
-      if (key.type == "price" || key.type == "charge") due.push_back(key.type + ":" + key.id);
+      if (key.type == "price" || key.type == "charge" || key.type == "payment_intent")
+        due.push_back(key.type + ":" + key.id);
       if (key.type == "product") reopened.push_back(key.type + ":" + key.id);
     }
+    for (const Work* work : open())
+      if (work->event->object_type == "payment_intent" && found.count(mirror::key_of(*work->event)) > 0)
+        due.push_back("charge:" + fields::intent_charge(work->event->object));
     inbox::make_due(due);
     inbox::reopen(reopened);
+  }
+
+  void park_without_payment(Work& work) {
+    const std::set<mirror::Key> keys = mirror::payment_of(*work.event);
+    if (keys.empty()) return;
+    const std::string what = keys.begin()->type + ":" + keys.begin()->id;  // the charge, when there is one
+    bool known = false;
+    for (const mirror::Key& key : keys) {
+      if (unknown_.busy.count(key) > 0) return work.defer(what, key.id + " is just arriving");
+      known = known || unknown_.unknown.count(key) == 0;
+    }
+    if (!known) work.park(what, keys.begin()->id + " has not been seen, which says whose payment it was");
   }
 
   // All that can be done of them is done; what depends on something that is not known yet comes with it.
   void park_unknown() {
     for (Work* work : open()) {
       const Event& event = *work->event;
-      if (tells_of_charge(event) && work->customer.empty()) {
-        const mirror::Key charge = mirror::charge_of(event);
-        if (unknown_.busy.count(charge) > 0)
-          work->defer("charge:" + charge.id, "charge " + charge.id + " is just arriving");
-        else if (unknown_.unknown.count(charge) > 0)
-          work->park("charge:" + charge.id, "charge " + charge.id + " has not been seen");
+      if (tells_of_charge(event)) {
+        if (work->customer.empty()) park_without_payment(*work);
         continue;
       }
       if (const auto busy = credits::lack_of(event, prices_, unknown_.busy);
@@ -284,6 +306,7 @@ class Batch {
       if (work->stored && now_ - work->received > instant(settings_.parked_limit)) {
         work->settle(Outcome::failed, message + "; given up after waiting for billing.parked_limit");
         work->given_up = true;
+        work->waiting_for = kWaitingForCustomer + work->customer;
       } else {
         work->park(kWaitingForCustomer + work->customer, message);
       }

@@ -12,6 +12,10 @@
 
 namespace billing {
 
+namespace inbox {
+struct Stored;
+}
+
 struct BatchOptions {
   // Wait for rows that other transactions hold (a person's own call), instead of deferring the event.
   bool wait_for_locks = false;
@@ -36,6 +40,10 @@ void run_batch(const std::vector<Work*>& works, const Settings& settings, const 
 // Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its
 // own; those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
 void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options = {});
+
+// The same with events that are stored already, for another try.
+void apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings,
+                  const BatchOptions& options = {});
 
 // Refuses transactions in which events cannot be applied safely: read-only, REPEATABLE READ and above,
 // synchronous_commit = off.

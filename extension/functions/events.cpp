@@ -163,23 +163,6 @@ std::vector<std::string> webhook_secrets() {
   return secrets;
 }
 
-// Applies stored events again.
-void apply_stored(std::vector<inbox::Stored>& stored, const Settings& rules) {
-  std::vector<Work*> works;
-  for (inbox::Stored& one : stored) {
-    Work& work = one.work;
-    work.payload = one.payload;
-    works.push_back(&work);
-    if (one.payload_kept) {
-      read_payload(work);
-    } else {
-      work.unreadable = "its payload is no longer stored";
-      work.reset();
-    }
-  }
-  if (!works.empty()) apply_batch(works, rules);
-}
-
 }  // namespace
 
 PG_BILLING_FUNCTION(process_stripe_events) {

@@ -126,8 +126,10 @@ pg::Statement claim_waiting_rows("SELECT" STORED_COLUMNS
                                  " WHERE NOT e.processed AND e.waiting_for = ANY ($1)"
                                  " ORDER BY e.stripe_created, e.stripe_event_id LIMIT 200 FOR UPDATE OF e");
 
+// Also what was given up after waiting too long.
 pg::Statement make_rows_due(
-    "UPDATE @stripe_events e SET next_retry_at = now() WHERE NOT e.processed AND e.waiting_for = ANY ($1)");
+    "UPDATE @stripe_events e SET next_retry_at = now(), retry_count = 0"
+    " WHERE NOT e.processed AND e.waiting_for = ANY ($1)");
 
 pg::Statement reopen_rows(
     "UPDATE @stripe_events e SET processed = false, processed_at = NULL, outcome = 'parked',"

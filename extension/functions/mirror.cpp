@@ -51,6 +51,7 @@ pg::Statement lock_rows(
 pg::Statement share_rows(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.object IS NOT NULL" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR SHARE OF o SKIP LOCKED");
+pg::Statement read_keys("SELECT o.stripe_account, o.livemode, o.object_type, o.object_id" KEYS_MATCH);
 pg::Statement insert_placeholders(
     "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id)"
     " SELECT k.account, k.livemode, k.type, k.id FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
@@ -64,7 +65,8 @@ pg::Statement read_row(
 pg::Statement read_second(
     "SELECT p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
     "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
-    " WHERE e.object_id = $1 AND e.stripe_created = $2 AND e.outcome IN ('processed', 'parked')");
+    " WHERE e.object_id = $1 AND e.stripe_created = $2"
+    "  AND (e.outcome IN ('processed', 'parked') OR e.waiting_for IS NOT NULL)");
 #undef KEYS_MATCH
 
 #define VALUES_ROW                                                                                      \
@@ -249,9 +251,7 @@ pg::Statement read_payers(
     "k.account"
     "   AND o.livemode = k.livemode AND o.object_type = 'charge' AND o.object_id = k.charge),"
     "  (SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = k.account"
-    "   AND o.livemode = k.livemode AND o.object_type = 'payment_intent' AND o.object_id = k.intent),"
-    "  (SELECT max(o.stripe_customer_id) FROM @stripe_objects o WHERE o.parent_id = k.intent"
-    "   AND o.object_type = 'checkout.session' AND k.intent <> ''))"
+    "   AND o.livemode = k.livemode AND o.object_type = 'payment_intent' AND o.object_id = k.intent))"
     " FROM unnest($1, $2, $3, $4) WITH ORDINALITY k(account, livemode, charge, intent, n)");
 
 pg::Statement read_deletions(
@@ -268,7 +268,10 @@ pg::Statement read_customers(
 // What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
 // invoice directly (before basil) or through the payment intent of an invoice payment.
 pg::Statement read_subscriptions(
-    "SELECT s.object::text, s.stripe_account, s.livemode, s.ambiguous, s.event_created,"
+    "SELECT s.object::text, s.stripe_account, s.livemode,"
+    "  s.ambiguous OR EXISTS (SELECT FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
+    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
+    "    AND h.object_id = s.object ->> 'schedule' AND h.ambiguous), s.event_created,"
     "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
     "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
@@ -343,16 +346,24 @@ Unknown look_again(const std::set<Key>& awaited) {
   return answer;
 }
 
-Key charge_of(const Event& event) {
-  return {event.account, event.livemode, "charge", fields::refund_charge(event.object)};
+std::set<Key> payment_of(const Event& event) {
+  std::set<Key> keys;
+  const auto add = [&](const char* type, const std::string& id) {
+    if (!id.empty() && id.size() <= kMaxIdBytes) keys.insert({event.account, event.livemode, type, id});
+  };
+  add("charge", fields::refund_charge(event.object));
+  add("payment_intent", id_of(event.object, "payment_intent"));
+  return keys;
 }
 
-std::set<Key> await_charge(const Event& event, Extras& extras) {
-  const Key charge = charge_of(event);
-  if (charge.id.empty() || charge.id.size() > kMaxIdBytes) return {};
-  if (read_row.run(charge.account, charge.livemode, charge.type, charge.id).empty())
-    extras.awaited.insert(charge);
-  return {charge};
+std::set<Key> absent(const std::set<Key>& objects) {
+  std::set<Key> rest = objects;
+  if (objects.empty()) return rest;
+  KeyArrays arrays;
+  for (const Key& key : objects) arrays.add(key);
+  const pg::Rows rows = read_keys.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
+  for (std::size_t i = 0; i < rows.size(); ++i) rest.erase(key_from(rows, i));
+  return rest;
 }
 
 void name_payers(const std::vector<Work*>& works) {

@@ -49,12 +49,12 @@ Unknown look_again(const std::set<Key>& awaited);
 // between.
 std::map<Key, std::string> await_customers(const std::set<Key>& objects);
 
-// Whose the charges of these refunds and disputes are, as far as their charge, payment intent or checkout
-// session says.
+// Whose the payments of these refunds and disputes are, as far as their charge or payment intent says.
 void name_payers(const std::vector<Work*>& works);
-// The charge of a refund or dispute; and, for extras, that somebody waits for it.
-Key charge_of(const Event& refund_or_dispute);
-std::set<Key> await_charge(const Event& refund_or_dispute, Extras& extras);
+// The charge and the payment intent of a refund or dispute: either says whose it is.
+std::set<Key> payment_of(const Event& refund_or_dispute);
+// Of these objects, those that have no row, not even a placeholder.
+std::set<Key> absent(const std::set<Key>& objects);
 
 // The events that told of the deletion of these customers, without their object.
 std::vector<Event> deletions(const std::set<std::string>& customers);

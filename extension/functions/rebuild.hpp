@@ -9,6 +9,8 @@
 // whose event's payload is gone are left.
 #pragma once
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,9 +22,10 @@ namespace billing::rebuild {
 struct Difference {
   std::string table;
   Json key;
-  std::string kind;  // missing, different, extra
-  Json stored;       // null when missing
-  Json rebuilt;      // null when extra
+  std::string kind;     // missing, different, extra
+  Json stored;          // null when missing
+  Json rebuilt;         // null when extra
+  std::string version;  // of the stored row
   bool repaired = false;
 };
 
@@ -32,11 +35,11 @@ struct Part {
   std::vector<std::string> objects;  // ids
 };
 
-// A look without locks: what is applied meanwhile may show up as a difference.
-std::vector<Difference> compare(const Part& part, const Settings& settings);
-// The same with the links and the mirror rows of the part locked until the transaction ends.
-std::vector<Difference> confirm(const Part& part, const Settings& settings);
-// Confirms, and writes what differs.
+// A look without locks: what is applied meanwhile may show up as a difference. `known` is for repair() alone.
+std::vector<Difference> compare(const Part& part, const Settings& settings,
+                                const std::optional<std::set<std::string>>& known = std::nullopt);
+// Looks again with the links and the mirror rows of the part locked until the transaction ends, and writes
+// what differs; returns what was written. A row that has changed since the look is looked at again.
 std::vector<Difference> repair(const Part& part, const Settings& settings);
 
 }  // namespace billing::rebuild

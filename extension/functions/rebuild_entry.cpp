@@ -15,7 +15,8 @@ namespace {
 // What the inbox knows and the mirror has lost altogether; normally nothing.
 pg::Statement read_lost(
     "SELECT DISTINCT e.stripe_customer_id, e.object_id FROM @stripe_events e"
-    " WHERE e.object_id IS NOT NULL AND e.object_type IS NOT NULL AND e.outcome IN ('processed', 'parked')"
+    " WHERE e.object_id IS NOT NULL AND e.object_type IS NOT NULL"
+    "  AND (e.outcome IN ('processed', 'parked') OR e.waiting_for IS NOT NULL)"
     "  AND NOT EXISTS (SELECT FROM @stripe_objects o WHERE o.stripe_account = e.stripe_account"
     "   AND o.livemode = e.livemode AND o.object_type = e.object_type AND o.object_id = e.object_id)");
 pg::Statement next_customers(
@@ -36,23 +37,24 @@ class Rebuild {
       const pg::Rows rows = read_lost.run();
       for (std::size_t i = 0; i < rows.size(); ++i) lost[rows.text(i, 0)].push_back(rows.text(i, 1));
     }
+    // First what belongs to nobody: what an invoice paid, say, is part of what follows for its customer.
+    rebuild::Part nowhere{{}, {}};
+    move_lost(lost, "", nowhere);
+    if (!nowhere.objects.empty()) look_at(nowhere, "objects without customer that the mirror has lost");
+    for (std::vector<std::string> ids = next(next_objects, ""); !ids.empty();
+         ids = next(next_objects, ids.back()))
+      look_at({{}, ids}, "objects up to " + ids.back());
     for (std::vector<std::string> ids = next(next_customers, ""); !ids.empty();
          ids = next(next_customers, ids.back())) {
       rebuild::Part part{ids, {}};
       for (const std::string& id : ids) move_lost(lost, id, part);
       look_at(part, "customers up to " + ids.back());
     }
-    rebuild::Part nowhere{{}, {}};
-    move_lost(lost, "", nowhere);
     while (!lost.empty()) {
       rebuild::Part part{{lost.begin()->first}, {}};
       move_lost(lost, part.customers[0], part);
       look_at(part, "customer " + part.customers[0]);
     }
-    if (!nowhere.objects.empty()) look_at(nowhere, "objects without customer that the mirror has lost");
-    for (std::vector<std::string> ids = next(next_objects, ""); !ids.empty();
-         ids = next(next_objects, ids.back()))
-      look_at({{}, ids}, "objects up to " + ids.back());
     return std::move(found_);
   }
 
@@ -73,14 +75,15 @@ class Rebuild {
     return ids;
   }
 
-  // A second look under locks, which end with the subtransaction.
+  // What would be repaired: the repair is undone, and its locks end, with the subtransaction.
   std::vector<rebuild::Difference> confirm(const rebuild::Part& part) {
     std::vector<rebuild::Difference> found;
     const auto failure = pg::attempt([&] {
-      found = rebuild::confirm(part, settings(schema_));
+      found = rebuild::repair(part, settings(schema_));
       throw pg::SqlError(ERRCODE_SUCCESSFUL_COMPLETION, "");
     });
     if (failure && failure->code != ERRCODE_SUCCESSFUL_COMPLETION) failure->rethrow();
+    for (rebuild::Difference& one : found) one.repaired = false;
     return found;
   }
 

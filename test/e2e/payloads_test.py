@@ -66,8 +66,10 @@ def test_every_event_is_accepted_alone_and_once_its_customer_is_linked(database,
     assert customers
     for number, customer in enumerate(customers):
         database.link(f"user_{number}", customer)
+    # The recorded refunds and disputes are of charges that were not recorded.
     assert database.rows("SELECT stripe_event_id, event_type, outcome, error FROM {s}.stripe_events "
-                         "WHERE NOT processed") == []
+                         "WHERE NOT processed AND NOT (outcome = 'parked' AND waiting_for LIKE 'charge:%%'"
+                         " AND object_type IN ('refund', 'dispute'))") == []
 
 
 def test_one_batch_ends_as_single_calls_do(databases, events):
@@ -132,6 +134,7 @@ def test_sequence_ends_the_same_in_any_order(databases, recorded, name):
             if len(deck) <= moment:
                 database.link("user_1", customer)
         database.link("user_1", customer)
+        database.retry()  # what waited for a payment or a price is due by then
         assert database.facts(ignore={"waiting_for"}) == expected, f"seed {seed}"
         check_end(database, name, "user_1")
 

@@ -2,6 +2,9 @@
 import pytest
 
 from harness import load
+from harness.life import Life
+from harness.objects import BASIC, PRO
+from refunded_invoice_test import refunded
 
 START = 1_795_000_000
 TABLES = ("stripe_events", "stripe_objects", "stripe_customer_links", "user_subscriptions", "audit_logs",
@@ -65,6 +68,46 @@ def test_a_row_that_no_event_accounts_for_is_removed(lived):
     assert lived.facts() == healthy
     subscriptions = lived.state("user_1")["subscriptions"]
     assert "sub_invented" not in [one["stripe_subscription_id"] for one in subscriptions]
+
+
+def test_what_belongs_to_nobody_is_repaired_before_what_follows_from_it(database):
+    first, (charge, payment, paid) = refunded(1)
+    database.process(*first, charge, payment, paid)
+    healthy = database.facts()
+    # Without its payment the invoice has nothing to do with the refund.
+    database.execute("DELETE FROM {s}.stripe_objects WHERE object_type = 'invoice_payment'")
+    database.execute("UPDATE {s}.user_subscriptions SET paid_through = '2030-01-01'")
+    assert ("stripe_objects", "missing", True) in differences(database, apply=True)
+    assert differences(database) == []
+    assert database.facts() == healthy
+
+
+def test_what_waits_for_its_customer_is_compared_like_the_rest(database):
+    """More events than a rebuild takes at once, three in each second, of which only the chain tells the order."""
+    ada = Life("ada", start=START)
+    events = [ada.subscribed()]
+    for number in range(90):
+        ada.advance(seconds=10)
+        for letter, price, quantity in (("b", PRO, 3 * number + 2), ("c", BASIC, 3 * number + 2),
+                                        ("a", BASIC, 3 * number + 3)):
+            events.append(ada.price_changed(price, quantity))
+            events[-1]["id"] = f"evt_{number:02d}_{letter}"
+            ada.clock -= 1
+    for first in range(0, len(events), 50):
+        assert set(database.outcomes(*events[first:first + 50])) == {"parked"}
+    assert differences(database) == []
+    # Given up after waiting too long; what it told is in the mirror all the same, and takes effect when the link comes.
+    database.execute("""UPDATE {s}.stripe_events SET created_at = now() - interval '100 days', next_retry_at = now()""")
+    assert {row["outcome"] for row in database.retry(1000)} == {"failed"}
+    before = database.facts()
+    assert differences(database, apply=True) == []
+    assert database.facts() == before
+    database.link("user_ada", ada.customer_id)
+    assert not database.state("user_ada")["ambiguous"] and database.state("user_ada")["quantity"] == 270
+    while database.retry(1000):
+        pass
+    assert not database.value("SELECT count(*) FROM {s}.stripe_events WHERE NOT processed")
+    assert differences(database) == []
 
 
 def test_after_payloads_have_been_dropped_nothing_is_missed(lived):

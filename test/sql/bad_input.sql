@@ -66,7 +66,8 @@ INSERT INTO t.payloads (payload) VALUES
     ('{"id": "evt_12", "type": "x", "created": 1, "data": {"object": {"id": "o", "object": "x", "customer": "' || repeat('c', 256) || '"}}}'),
     ('{"id": "evt_13", "type": "x", "created": 1, "account": "' || repeat('a', 256) || '"}'),
     ('{"id": "evt_14", "type": "x", "created": 1, "data": ' || repeat('[', 64) || repeat(']', 64) || '}'),
-    ('{"id": "evt_15", "type": "x", "created": 1e400}'), ('{"id": "evt_16", "type": "x", "created": 1} {"id": "evt_17"}'), ('{"id": "evt_18", "type": "x", "created": 1'), (E'\uFEFF{"id": "evt_19", "type": "x", "created": 1}');
+    ('{"id": "evt_15", "type": "x", "created": 1e400}'), ('{"id": "evt_16", "type": "x", "created": 1} {"id": "evt_17"}'), ('{"id": "evt_18", "type": "x", "created": 1'), (E'\uFEFF{"id": "evt_19", "type": "x", "created": 1}'),
+    ('{"id": "evt_20", "type": "x", "created": 1, "data": {"object": {"id": "ch_20", "object": "charge", "payment_intent": "' || repeat('p', 256) || '"}}}');
 SELECT n, left(r.stripe_event_id, 18) AS id, outcome, error FROM t.payloads p, t.process(p.payload) r ORDER BY n;
 SELECT count(*), count(DISTINCT e.stripe_event_id), bool_and(stripe_event_id ~ '^unidentified_[0-9a-f]{64}$') AS derived, bool_and(p.payload IS NOT NULL) AS kept, min(retry_count), max(retry_count), array_agg(DISTINCT processed) AS processed
   FROM stripe_events e LEFT JOIN stripe_event_payloads p USING (stripe_event_id) WHERE outcome = 'failed';

@@ -129,6 +129,23 @@ CALL t.try_orders('schedule', ARRAY[
     t.event('evt_4', 'customer.created', '2026-01-01', t.customer('cus_1'))]);
 SELECT * FROM t.verdict('schedule');
 SELECT schedule_id, scheduled_change FROM user_subscriptions;
+-- One of which it is not known what it says last makes the change uncertain, until a later event tells.
+CREATE FUNCTION t.schedule(quantity integer) RETURNS jsonb LANGUAGE sql AS $$
+SELECT jsonb_build_object(
+           'id', 'sub_sched_1', 'object', 'subscription_schedule', 'customer', 'cus_1', 'status', 'active', 'subscription', 'sub_1',
+           'current_phase', jsonb_build_object('start_date', t.unix('2026-01-01'), 'end_date', t.unix('2026-02-01')),
+           'phases', jsonb_build_array(jsonb_build_object('start_date', t.unix('2026-02-01'), 'end_date', t.unix('2026-03-01'),
+                                                          'items', jsonb_build_array(jsonb_build_object('price', 'price_basic', 'quantity', quantity)))))
+$$;
+CALL t.try_orders('uncertain schedule', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"metadata": {"user_id": "user_1"}, "schedule": "sub_sched_1"}')),
+    t.event('evt_2', 'subscription_schedule.updated', '2026-01-02', t.schedule(2)),
+    t.event('evt_3', 'subscription_schedule.updated', '2026-01-02', t.schedule(3))]);
+SELECT * FROM t.verdict('uncertain schedule');
+SELECT u.ambiguous, s.ambiguous AS mirror FROM user_subscriptions u JOIN stripe_objects s ON s.object_id = u.stripe_subscription_id;
+SELECT get_user_subscription_state('user_1') -> 'ambiguous' AS ambiguous;
+SELECT outcome FROM t.process(t.event('evt_4', 'subscription_schedule.updated', '2026-01-03', t.schedule(4)));
+SELECT ambiguous, scheduled_change ->> 'quantity' AS quantity FROM user_subscriptions;
 
 -- Two customers of one user, whom several objects name; one link each, with its strongest evidence.
 CALL t.try_orders('evidence', ARRAY[

@@ -83,7 +83,8 @@ SELECT jsonb_pretty(fix_customer_links());
 SELECT user_id, source FROM stripe_customer_links WHERE stripe_customer_id = 'cus_7';
 SELECT fix_customer_links() - 'unlinked_customers';
 
--- Nobody came: after billing.parked_limit an event is given up, and says so. An operator can still have it tried.
+-- Nobody came: after billing.parked_limit an event is given up, and says so. A link takes it up again, however late; an
+-- operator can have it tried too.
 UPDATE stripe_events SET created_at = now() - interval '91 days', next_retry_at = now() - interval '1 hour' WHERE stripe_event_id = 'evt_71';
 SELECT * FROM retry_stripe_events();
 SELECT processed, outcome, retry_count, waiting_for, next_retry_at FROM stripe_events WHERE stripe_event_id = 'evt_71';

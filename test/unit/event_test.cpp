@@ -167,6 +167,9 @@ TEST(Event, KeysThatNoIndexHoldsAreRefused) {
     EXPECT_NE(message_with("data", {{"object", {{key, wide}}}}), "") << key;
   }
   EXPECT_NE(message_with("account", wide), "");
+  const Json charge = {{"id", "ch_1"}, {"object", "charge"}, {"payment_intent", wide}};
+  EXPECT_EQ(message_with("data", {{"object", charge}}),
+            "id of what the object belongs to is 256 bytes long, at most 255 are allowed");
 }
 
 TEST(Event, NotJsonAtAll) {

@@ -1,0 +1,112 @@
+"""What pg_billing simulate has written: delivered to a database, and compared with the truth beside it."""
+import collections
+import json
+import os
+import subprocess
+
+from .database import Database
+from .worker import SECRET, binary
+
+BATCH = 60
+TABLES = {
+    "stripe_events": "stripe_event_id",
+    "stripe_objects": "stripe_account, livemode, object_type, object_id",
+    "stripe_customer_links": "stripe_customer_id",
+    "billing_users": "user_id",
+    "user_subscriptions": "user_id, stripe_subscription_id",
+    "audit_logs": "user_id, fact",
+}
+# What an event waited for last depends on who came first.
+HIDDEN = sorted(Database.VOLATILE | {"waiting_for"})
+
+
+def simulate(*arguments, secret=SECRET):
+    environment = {**os.environ, "STRIPE_WEBHOOK_SECRET": secret}
+    return subprocess.run([binary(), "simulate", *map(str, arguments)], cwd="/", env=environment, text=True,
+                          capture_output=True, timeout=300)
+
+
+class Run:
+    """What a simulation has written."""
+
+    def __init__(self, directory, *arguments):
+        self.directory = directory
+        self.result = simulate("--out", directory, *arguments)
+        assert self.result.returncode == 0, self.result.stderr
+        self.events = (directory / "events.jsonl").read_text().splitlines()
+        self.truth = self._lines("truth.jsonl")
+        self.links = self._lines("links.jsonl")
+        self.summary = json.loads((directory / "summary.json").read_text())
+
+    def _lines(self, name):
+        return [json.loads(line) for line in (self.directory / name).read_text().splitlines()]
+
+
+def deliver(database, run, connection=None):
+    for first in range(0, len(run.events), BATCH):
+        for event_id, outcome, error in database.process(*run.events[first:first + BATCH], connection=connection):
+            assert outcome != "failed", (event_id, error)
+
+
+def settle(database):
+    """What waits for its next try is made due now, until nothing is left."""
+    for _ in range(20):
+        if not database.value("SELECT count(*) FROM {s}.stripe_events WHERE NOT processed"):
+            return
+        database.execute("UPDATE {s}.stripe_events SET next_retry_at = now() WHERE NOT processed")
+        database.retry(1000)
+    assert not database.rows("SELECT stripe_event_id, error FROM {s}.stripe_events WHERE NOT processed")
+
+
+def finish(database, run):
+    """What a person would do at the end: link those whom no event names."""
+    for link in run.links:
+        database.link(link["user_id"], link["stripe_customer_id"])
+    settle(database)
+
+
+def compare_with_truth(database, run):
+    """Returns the users that the database itself is not sure about, and what is wrong about others: {user: what}."""
+    flagged, wrong = set(), {}
+    rows = {row["stripe_subscription_id"]: row for row in database.rows("SELECT * FROM {s}.user_subscriptions")}
+    for user in run.truth:
+        state = database.state(user["user_id"], user["as_of"])
+        if state["ambiguous"]:
+            flagged.add(user["user_id"])
+        elif found := untrue(user, state, rows):
+            wrong[user["user_id"]] = found
+    known = {one["stripe_subscription_id"] for user in run.truth for one in user["subscriptions"]}
+    for subscription_id in rows.keys() - known:
+        wrong[rows[subscription_id]["user_id"]] = f"{subscription_id}, which nobody has"
+    return flagged, wrong
+
+
+def untrue(user, state, rows):
+    """What is told of a user and is not so: [(where, told, true)]."""
+    found = [(name, state.get(name), value) for name, value in user["state"].items() if state.get(name) != value]
+    for subscription in user["subscriptions"]:
+        row = rows.get(subscription["stripe_subscription_id"])
+        if row is None:
+            found.append((subscription["stripe_subscription_id"], None, subscription["status"]))
+            continue
+        told = {**row, **{name: row[name] and row[name].isoformat() for name in ("event_created", "paid_through")}}
+        true = {"user_id": user["user_id"], "metadata": subscription["object"]["metadata"],
+                **{name: subscription[name] for name in ("stripe_customer_id", "status", "customer_deleted",
+                                                         "event_created", "paid_through")}}
+        found += [(f"{subscription['stripe_subscription_id']} {name}", told[name], value)
+                  for name, value in true.items() if told[name] != value]
+    return found
+
+
+def fingerprints(database):
+    """{table: how often each (key, digest of what has to be equal)}: whole rows of many would not fit into memory."""
+    return {table: collections.Counter((row["key"], row["digest"]) for row in database.rows(
+                f"""SELECT jsonb_build_array({key})::text AS key, md5((to_jsonb(t) - %s::text[])::text) AS digest
+                      FROM {{s}}.{table} AS t""", (HIDDEN,)))
+            for table, key in TABLES.items()}
+
+
+def divergent_rows(one, other):
+    """Keys of the rows in which two databases differ: {(table, key)}."""
+    return {(table, key) for table, rows in one.items()
+            for key, _ in (rows - other[table]) + (other[table] - rows)}
