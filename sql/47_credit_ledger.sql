@@ -148,6 +148,17 @@ CREATE FUNCTION verify_credit_ledger(user_id text DEFAULT NULL, OUT account text
       FROM holds h LEFT JOIN entries e ON e.user_id = h.user_id AND e.transaction_id = h.transaction_id
      WHERE h.status = 'captured' AND (e.hold_id IS DISTINCT FROM h.hold_id OR e.amount IS DISTINCT FROM -h.captured)
     UNION ALL
+    SELECT a.user_id, 'next_due_at is not too late', jsonb_build_object('next_due_at', a.next_due_at, 'due', d.at)
+      FROM accounts a
+      JOIN (SELECT x.user_id, min(x.at) AS at
+              FROM (SELECT l.user_id, l.expires_at FROM lots l WHERE l.started AND l.remaining > l.held
+                    UNION ALL
+                    SELECT l.user_id, l.effective_at FROM lots l WHERE NOT l.started AND l.live
+                    UNION ALL
+                    SELECT h.user_id, h.expires_at FROM holds h WHERE h.status = 'open') x(user_id, at)
+             GROUP BY 1) d USING (user_id)
+     WHERE a.next_due_at > d.at
+    UNION ALL
     SELECT x.user_id, 'every row belongs to an account', jsonb_build_object('table', x.name)
       FROM (SELECT DISTINCT e.user_id, 'credit_transactions' AS name FROM entries e
             UNION SELECT DISTINCT b.user_id, 'credit_burns' FROM burns b

@@ -121,6 +121,10 @@ const Entry& Account::use(Amount amount, const Access& access, const Note& note)
 }
 
 std::int64_t Account::grant(Lot lot, const Note& note) {
+  // What starts later must fit too: by then nobody could be told.
+  Amount total = sum(balance, lot.amount);
+  for (const Lot& other : lots)
+    if (other.may_start()) total = sum(total, other.amount);
   lot.id = ++last_lot_id;
   lot.created_at = now_;
   lot.is_new = lot.changed = changed = true;
@@ -182,12 +186,14 @@ const Entry& Account::capture(std::int64_t hold_id, Amount amount, const Access&
   entry.burns = std::move(burns);
   hold.transaction_id = entry.id;
   const std::size_t position = entries.size() - 1;
+  settle_series_of(hold, now_);
   settle(now_);
   return entries[position];
 }
 
 void Account::release(std::int64_t hold_id) {
   end_hold(*find_hold(hold_id), Hold::Status::released, now_);
+  settle_series_of(*find_hold(hold_id), now_);
   settle(now_);
 }
 
@@ -234,7 +240,10 @@ void Account::reverse(std::int64_t lot_id, Amount target, Amount debt_limit, con
   // What was taken too much: what is still owed is forgiven, then what was taken of the lot comes back to it.
   // What others paid of the debt comes as a lot of its own: this one's credits were spent, and may yet be
   // refunded.
-  const Amount excess = lot.reversed + lot.reversal_debt - lot.reversal_target;
+  const Amount taken = lot.voided ? 0 : lot.reversed;  // what a person took does not come back
+  const Amount more_than_target = taken + lot.reversal_debt - lot.reversal_target;
+  const Amount more_than_owed = lot.reversal_debt - debt_limit;
+  const Amount excess = std::max(more_than_target, more_than_owed);
   if (excess > 0) {
     const Amount forgiven = std::min({excess, lot.reversal_debt, debt});
     const Amount paid = std::min(excess, lot.reversal_debt) - forgiven;
@@ -248,8 +257,10 @@ void Account::reverse(std::int64_t lot_id, Amount target, Amount debt_limit, con
       entry.lot_id = lot.id;
       entry.debt_change = -forgiven;
     }
-    if (paid > 0) give_back(Lot(lot), paid, note);
+    const Lot like = lot;
+    settle_series(like.series, now_);
     settle(now_);
+    if (paid > 0) give_back(like, paid, note);
     return;
   }
   settle_reversal(lot, now_, note);
@@ -269,9 +280,6 @@ void Account::give_back(const Lot& like, Amount amount, const Note& note) {
   Lot lot;
   lot.amount = amount;
   lot.priority = like.priority;
-  lot.expires_at = like.expires_at;
-  lot.requires_subscription = like.requires_subscription;
-  lot.subscription_id = like.subscription_id;
   lot.category = like.category;
   lot.source = "reinstated";
   lot.rule = Json{{"reinstates", like.id}};

@@ -21,9 +21,9 @@ namespace billing::credits {
 using Amount = std::int64_t;
 
 // The amounts would leave the range of bigint.
-class AmountError : public std::runtime_error {
+class AmountError : public std::overflow_error {
  public:
-  using std::runtime_error::runtime_error;
+  using std::overflow_error::overflow_error;
 };
 
 // What happens to what is left of a series' older lots when its next lot starts.
@@ -207,6 +207,7 @@ class Account {
   void lapse(Lot& lot, Amount amount, Instant at);
   void end_hold(Hold& hold, Hold::Status status, Instant at);
   void settle(Instant at);
+  void settle_series_of(const Hold& hold, Instant at);
   void settle_series(const std::string& series, Instant at);
   void settle_reversal(Lot& lot, Instant at, const Note& note);
   void give_back(const Lot& like, Amount amount, const Note& note);

@@ -9,8 +9,8 @@ namespace billing::credits {
 namespace {
 
 // What is due at one instant happens in this order: a hold that ends gives its credits to lots that may end
-// too, and what ends makes room for what starts.
-enum class Due { hold_ends, lot_ends, lot_starts };
+// too; and a lot that starts where the former of its series ends may carry what is left of it over.
+enum class Due { hold_ends, lot_starts, lot_ends };
 
 struct Moment {
   Instant at;
@@ -61,6 +61,7 @@ void Account::advance(Instant now) {
     switch (first->what) {
       case Due::hold_ends:
         end_hold(*find_hold(first->id), Hold::Status::expired, first->at);
+        settle_series_of(*find_hold(first->id), first->at);
         break;
       case Due::lot_ends: {
         Lot& lot = *find_lot(first->id);
@@ -92,17 +93,22 @@ void Account::lapse(Lot& lot, Amount amount, Instant at) {
   lot.changed = true;
   Note note;
   note.metadata = lot.metadata;
-  write(EntryType::expiry, -amount, at, note).lot_id = lot.id;
+  write(EntryType::expiry, -amount, std::max(at, lot.effective_at), note).lot_id = lot.id;
 }
 
 // What holds after every change, whatever it was: what is to be taken back is taken as soon as it is there,
 // lots that are over keep nothing that is not held, and debt is paid.
 void Account::settle(Instant at) {
+  // In an order that does not depend on how rows came into memory.
+  std::vector<Lot*> started;
   for (Lot& lot : lots)
-    if (lot.started && lot.outstanding() > 0) settle_reversal(lot, at, Note{});
+    if (lot.started) started.push_back(&lot);
+  std::sort(started.begin(), started.end(), [](const Lot* a, const Lot* b) { return a->id < b->id; });
+  for (Lot* lot : started)
+    if (lot->outstanding() > 0) settle_reversal(*lot, at, Note{});
   // A lot that somebody ended by hand, or that is over, gives nothing back.
-  for (Lot& lot : lots)
-    if (lot.started && lot.free() > 0 && (lot.voided || lot.expired(at))) lapse(lot, lot.free(), at);
+  for (Lot* lot : started)
+    if (lot->free() > 0 && (lot->voided || lot->expired(at))) lapse(*lot, lot->free(), at);
   settle_debt(at);
 }
 
@@ -122,8 +128,9 @@ void Account::settle_series(const std::string& series, Instant at) {
   for (Lot* lot : started) {
     if (lot->cycle_start == newest.cycle_start) continue;
     older.push_back(lot);
+    // One that ends at this very instant has not lapsed yet.
+    if (lot->expires_at && *lot->expires_at < at) continue;
     carried += lot->remaining;
-    if (lot->expired(at)) continue;
     const auto end = newest.rollover.kind == Rollover::Kind::none ? std::optional(at)
                      : lot->expires_at && newest.expires_at
                          ? std::optional(std::max(*lot->expires_at, *newest.expires_at))
@@ -140,6 +147,11 @@ void Account::settle_series(const std::string& series, Instant at) {
     lapse(*lot, part, at);
     excess -= part;
   }
+}
+
+// What comes back may be more than the next lot let stay.
+void Account::settle_series_of(const Hold& hold, Instant at) {
+  for (const Burn& reserved : hold.lots) settle_series(std::string(find_lot(reserved.lot_id)->series), at);
 }
 
 void Account::settle_reversal(Lot& lot, Instant at, const Note& note) {

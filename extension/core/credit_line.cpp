@@ -107,7 +107,7 @@ std::optional<SubscriptionInvoice> read_invoice(const Json& object) {
 }
 
 bool may_grant(const Json& invoice) {
-  return text_of(invoice, "id").value_or("") != "" && !flag_of(invoice, "deleted") && reason_of(invoice) &&
+  return text_of(invoice, "id").value_or("") != "" && reason_of(invoice) &&
          text_of(invoice, "status") != "draft" && (fields::invoice_is_paid(invoice) || is_finalized(invoice));
 }
 

@@ -62,7 +62,7 @@ class CreditPlanner {
                         PlannedGrant grant);
   Span cycle_of(const Proration& proration, const Price& price) const;
   const Price* price_of(const Proration& proration) const;
-  const InvoiceLine* next_period(const Proration& proration) const;
+  const InvoiceLine* next_period(const Proration& proration, const Levels& levels) const;
   Wide highest_before(const Proration& proration, Seconds since) const;
   bool is_first_part(const Proration& proration) const;
 

@@ -96,6 +96,14 @@ std::optional<Sum> sum_of(const Lines& lines, const Span& cycle, const Catalogue
 
 }  // namespace
 
+const InvoiceLine* Proration::newest() const {
+  const InvoiceLine* newest = nullptr;
+  for (const Change& change : changes) {
+    if (!change.charged.empty()) newest = change.charged.front();
+  }
+  return newest;
+}
+
 const std::string& Items::root(const std::string& item) const {
   const std::string* at = &item;
   for (auto found = parent_.find(*at); found != parent_.end(); found = parent_.find(*at)) at = &found->second;

@@ -27,10 +27,8 @@ struct Proration {
   std::vector<Change> changes;
 
   Seconds last_start() const { return changes.back().start; }
-  // The line that says what holds from now on; null when the item was removed.
-  const InvoiceLine* newest() const {
-    return changes.back().charged.empty() ? nullptr : changes.back().charged.front();
-  }
+  // The newest line that charges; null when the item was only removed.
+  const InvoiceLine* newest() const;
 };
 
 // An item that is removed while another is added is a swap: the same customer's plan under a new id. Both are

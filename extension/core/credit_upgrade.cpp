@@ -42,8 +42,8 @@ Span CreditPlanner::cycle_of(const Proration& proration, const Price& price) con
 }
 
 const Price* CreditPlanner::price_of(const Proration& proration) const {
-  const Change& last = proration.changes.back();
-  const InvoiceLine* line = last.charged.empty() ? last.credited.front() : last.charged.front();
+  const InvoiceLine* newest = proration.newest();
+  const InvoiceLine* line = newest != nullptr ? newest : proration.changes.back().credited.front();
   return find_price(catalogue_, line->price_id);
 }
 
@@ -81,11 +81,11 @@ Wide CreditPlanner::highest_before(const Proration& proration, Seconds since) co
   return highest;
 }
 
-// Where the next cycle is billed together with the changes of the last one, which is over.
-const InvoiceLine* CreditPlanner::next_period(const Proration& proration) const {
+// Where the next period is billed together with the changes of the last one, which is over.
+const InvoiceLine* CreditPlanner::next_period(const Proration& proration, const Levels& levels) const {
+  const Seconds over = levels.after() == 0 ? proration.last_start() : proration.end;
   for (const InvoiceLine& line : invoices_[proration.invoice].lines) {
-    if (!line.proration && line.start >= proration.end && items_.root(line.item) == proration.item)
-      return &line;
+    if (!line.proration && line.start >= over && items_.root(line.item) == proration.item) return &line;
   }
   return nullptr;
 }
@@ -114,7 +114,7 @@ void CreditPlanner::plan_proration(const Proration& proration, const Levels& lev
     grant.rule["rule"] = name_of(price.rule.upgrade);
   }
   const Intervals intervals = intervals_of(price, cycle);
-  if (const InvoiceLine* next = next_period(proration)) {
+  if (const InvoiceLine* next = next_period(proration, levels)) {
     plan_at_once(proration, levels, cycle, {next->start, next->end}, std::move(grant));
   } else if (intervals.count() > 1) {
     plan_by_interval(proration, levels, intervals, grant);

@@ -363,9 +363,18 @@ class Batch {
     subscriptions::store(rows);
   }
 
+  void add_trial(const Work& work, std::vector<credits::follow::Trial>& trials) const {
+    const std::string* user = user_of(work.customer);
+    if (user == nullptr || users_.count(*user) == 0) return;
+    trials.push_back({*user, read_subscription(work.event->object)});
+    trials.back().subscription.account = work.event->account;
+    trials.back().subscription.customer_id = work.customer;
+  }
+
   void follow_credits() {
     using credits::follow::Subject;
     std::set<Subject> subjects;
+    std::vector<credits::follow::Trial> trials;
     const auto add = [&](Subject::Kind kind, const std::string& id, const std::string& customer) {
       const std::string* user = user_of(customer);
       if (user != nullptr && users_.count(*user) > 0) subjects.insert({kind, id, *user, customer});
@@ -379,13 +388,14 @@ class Batch {
         add(Subject::Kind::invoice, event.object_id, work->customer);
       else if (event.object_type == "checkout.session")
         add(Subject::Kind::checkout, event.object_id, work->customer);
-      else if (event.object_type == "subscription" && at(event.object, "trial_start").is_number())
-        add(Subject::Kind::subscription, event.object_id, work->customer);
+      else if (event.type == "customer.subscription.created" && at(event.object, "trial_start").is_number())
+        add_trial(*work, trials);
       else if (event.object_type == "charge" || event.object_type == "invoice_payment" ||
                event.object_type == "credit_note" || tells_of_charge(event))
         add(Subject::Kind::payments, work->customer, work->customer);
     }
-    const std::set<std::string> busy = credits::follow::apply(subjects, settings_, options_.wait_for_locks);
+    const std::set<std::string> busy =
+        credits::follow::apply(subjects, trials, settings_, options_.wait_for_locks);
     if (busy.empty()) return;
     for (Work* work : open()) {
       const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr;

@@ -61,17 +61,22 @@ std::int64_t id_argument(FunctionCallInfo fcinfo, int index, const char* what) {
   return PG_GETARG_INT64(index);
 }
 
+std::string bounded(std::string text, const char* what, std::size_t limit) {
+  if (text.empty())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string(what) + " must not be empty",
+                       "Leave it out, or pass 1 to " + std::to_string(limit) + " bytes.");
+  if (text.size() > limit)
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string(what) + " is " + std::to_string(text.size()) + " bytes long",
+                       "At most " + std::to_string(limit) + " bytes are kept.");
+  return text;
+}
+
 std::string optional_text_argument(FunctionCallInfo fcinfo, int index, const char* what, std::size_t limit) {
   if (PG_ARGISNULL(index)) return "";
   std::string value = text_argument(fcinfo, index, what);
-  if (value.size() > limit)
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       std::string(what) + " is " + std::to_string(value.size()) + " bytes long",
-                       "At most " + std::to_string(limit) + " bytes are kept.");
-  if (value.empty() && limit == kMaxKeyBytes)
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string(what) + " must not be empty",
-                       "Leave it out, or pass 1 to 255 bytes.");
-  return value;
+  if (value.empty() && limit != kMaxKeyBytes) return value;
+  return bounded(std::move(value), what, limit);
 }
 
 void check_metadata(const Json& metadata, std::size_t size) {
@@ -192,7 +197,8 @@ Json refusal(const std::string& status, const std::string& reason, const std::st
   return {{"success", false}, {"status", status}, {"reason", reason}, {"next_step", next_step}};
 }
 
-Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount) {
+Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount,
+                   Amount own_hold) {
   Json answer;
   if (account.available() >= amount) {
     // Enough, but granted by a subscription that gives no access now.
@@ -206,7 +212,7 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
         elsewhere || state.effective.next_step.empty() ? "renew_subscription" : state.effective.next_step);
   } else if (account.debt > 0) {
     answer = refusal("insufficient_credits", "debt", "buy_credits");
-  } else if (account.balance - account.held < amount && account.balance >= amount) {
+  } else if (account.balance - account.held < amount && account.balance - own_hold >= amount) {
     answer = refusal("insufficient_credits", "held", "wait_for_holds");
   } else {
     const bool known =

@@ -15,6 +15,8 @@ namespace billing::credits {
 // Amounts are at least 1. `what` names the argument.
 Amount amount_argument(FunctionCallInfo fcinfo, int index, const char* what);
 std::int64_t id_argument(FunctionCallInfo fcinfo, int index, const char* what);
+// The text when it has 1 to `limit` bytes; raises otherwise.
+std::string bounded(std::string text, const char* what, std::size_t limit);
 // "" when null; at most `limit` bytes.
 std::string optional_text_argument(FunctionCallInfo fcinfo, int index, const char* what, std::size_t limit);
 // An object of at most 16 KiB as text; {} when null.
@@ -57,8 +59,9 @@ Json burns_json(const std::vector<Burn>& burns);
 void add_balances(Json& answer, const Account& account, const Access& access);
 // {success: false, status, reason, next_step}.
 Json refusal(const std::string& status, const std::string& reason, const std::string& next_step);
-// The refusal of an amount that is not available, with the balances.
-Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount);
+// The refusal of an amount that is not available, with the balances. `own_hold` would be used beside it.
+Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount,
+                   Amount own_hold = 0);
 
 // A session for one user's account: queue, row, lapses. Nothing when there is no account.
 Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create);

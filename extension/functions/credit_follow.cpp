@@ -9,7 +9,6 @@
 #include "functions/credit_catalogue.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/payment_facts.hpp"
-#include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::follow {
@@ -91,8 +90,9 @@ std::string manual_key(const std::string& invoice_id) { return invoice_id + ":ma
 
 class Follow {
  public:
-  Follow(const std::set<Subject>& subjects, const Settings& settings, bool wait)
-      : subjects_(subjects), settings_(settings), wait_(wait) {}
+  Follow(const std::set<Subject>& subjects, const std::vector<Trial>& trials, const Settings& settings,
+         bool wait)
+      : subjects_(subjects), trials_(trials), settings_(settings), wait_(wait) {}
 
   std::set<std::string> run() {
     find_sources();
@@ -116,15 +116,11 @@ class Follow {
           customers.insert(subject.customer_id);
           ids.insert(subject.id);
           break;
-        case Subject::Kind::subscription:
-          trials_.insert(subject.user_id);
-          break;
         case Subject::Kind::payments:
           payers.insert(subject.user_id);
           customers.insert(subject.customer_id);
           break;
         case Subject::Kind::customer:
-          trials_.insert(subject.user_id);
           whole.insert(subject.customer_id);
           break;
       }
@@ -154,8 +150,6 @@ class Follow {
   }
 
   void plan() {
-    auto owned = trials_.empty() ? std::map<std::string, std::vector<Subscription>>()
-                                 : subscriptions::read(trials_, settings_.live);
     std::set<mirror::Key> prices;
     const auto want = [&](const std::string& account, const std::string& id) {
       prices.insert({account, settings_.live, "price", id});
@@ -164,10 +158,9 @@ class Follow {
       for (const std::string& price :
            source.type == "invoice" ? prices_of(source.object) : prices_of_checkout(source.object))
         want(source.account, price);
-    for (const auto& [user, subscriptions] : owned)
-      for (const Subscription& subscription : subscriptions)
-        for (const SubscriptionItem& item : subscription.items)
-          if (subscription.trial_start) want(subscription.account, item.price_id);
+    for (const Trial& trial : trials_)
+      for (const SubscriptionItem& item : trial.subscription.items)
+        want(trial.subscription.account, item.price_id);
     catalogue_ = read_catalogue(prices);
 
     std::map<std::string, std::vector<const Json*>> invoices;  // by subscription
@@ -184,13 +177,12 @@ class Follow {
     for (const auto& [subscription, objects] : invoices)
       for (PlannedGrant& grant : plan_invoices(objects, catalogue_)) {
         const Source& source = sources_.at(grant.invoice_id);
-        keep(source.user_id, source.customer_id, source.id, granted_at(source.object),
-             std::move(grant));
+        keep(source.user_id, source.customer_id, source.id, granted_at(source.object), std::move(grant));
       }
-    for (const auto& [user, subscriptions] : owned)
-      for (const Subscription& subscription : subscriptions)
-        if (auto grant = plan_trial(subscription, catalogue_))
-          keep(user, subscription.customer_id, "", subscription.trial_start.value_or(0), std::move(*grant));
+    for (const Trial& trial : trials_)
+      if (auto grant = plan_trial(trial.subscription, catalogue_))
+        keep(trial.user_id, trial.subscription.customer_id, "", trial.subscription.trial_start.value_or(0),
+             std::move(*grant));
   }
 
   // What the invoice itself says about its prices (before basil) counts before what the mirror says.
@@ -292,6 +284,10 @@ class Follow {
         if (!grant.series.empty()) series.insert({user, grant.series});
     }
     store::add_lots(accounts, lots);
+    for (const auto& [user, change] : due)
+      for (const auto& [id, target] : change.reversals)
+        if (const Lot* lot = accounts.at(user).find_lot(id); lot != nullptr && !lot->series.empty())
+          series.insert({user, lot->series});
     store::add_series(accounts, series);
     for (const auto& [user, change] : due) change_account(accounts.at(user), change);
     store::save(accounts);
@@ -358,12 +354,12 @@ class Follow {
   }
 
   const std::set<Subject>& subjects_;
+  const std::vector<Trial>& trials_;
   const Settings& settings_;
   bool wait_;
   std::map<std::string, std::string> user_of_;  // by customer
   std::map<std::string, Source> sources_;       // by id
   std::set<std::string> reviewed_;              // sources whose payments may have changed
-  std::set<std::string> trials_;                // users
   Catalogue catalogue_;
   std::map<std::string, std::vector<PlannedGrant>> plans_;                  // by user
   std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key
@@ -373,9 +369,10 @@ class Follow {
 
 }  // namespace
 
-std::set<std::string> apply(const std::set<Subject>& subjects, const Settings& settings, bool wait) {
-  if (subjects.empty()) return {};
-  return Follow(subjects, settings, wait).run();
+std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector<Trial>& trials,
+                            const Settings& settings, bool wait) {
+  if (subjects.empty() && trials.empty()) return {};
+  return Follow(subjects, trials, settings, wait).run();
 }
 
 std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id) {

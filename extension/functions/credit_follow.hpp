@@ -15,11 +15,10 @@ namespace billing::credits::follow {
 // Something of a user that may have changed.
 struct Subject {
   enum class Kind {
-    invoice,       // by id
-    checkout,      // a session, by id
-    subscription,  // its trial
-    payments,      // refunds or disputes of whatever paid for this customer's grants
-    customer,      // all of it
+    invoice,   // by id
+    checkout,  // a session, by id
+    payments,  // refunds or disputes of whatever paid for this customer's grants
+    customer,  // all of it
   } kind;
   std::string id;
   std::string user_id;
@@ -27,9 +26,16 @@ struct Subject {
   auto operator<=>(const Subject&) const = default;
 };
 
+// A subscription as it began, with a trial: what it was by then does not depend on what else is known of it.
+struct Trial {
+  std::string user_id;
+  Subscription subscription;
+};
+
 // Brings these users' credits up to the mirror. Their links are locked. Returns the users whose account
 // another transaction holds, for whom nothing was done; with `wait` it waits for them.
-std::set<std::string> apply(const std::set<Subject>& subjects, const Settings& settings, bool wait);
+std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector<Trial>& trials,
+                            const Settings& settings, bool wait);
 
 // The grants that an invoice, or checkout session, has made already.
 std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id);

@@ -15,7 +15,7 @@ namespace {
 std::string category_argument(FunctionCallInfo fcinfo, int index) {
   std::string category = text_argument(fcinfo, index, "category");
   if (category != "paid" && category != "promotional")
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown category \"" + category.substr(0, 64) + "\"",
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown category \"" + shorten(category) + "\"",
                        "Use 'paid' or 'promotional'.");
   return category;
 }
@@ -34,18 +34,23 @@ Json time_or_null(const std::optional<Instant>& time) {
   return time ? Json(iso_time(*time / 1'000'000)) : Json(nullptr);
 }
 
+// Only of a new request: one that is repeated after its grant has ended gets its answer.
+void check_period(const Lot& lot) {
+  if (lot.expires_at &&
+      *lot.expires_at <= std::max(lot.effective_at, pg::from_timestamptz(GetCurrentTimestamp())))
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "expires_at " + iso_time(*lot.expires_at / 1'000'000) + " is not after effective_at, or past",
+        "It is exclusive: nothing could ever be used.");
+}
+
 Json granted(Account& account, Lot lot, const Note& note, const Settings& settings) {
   const Instant effective_at = lot.effective_at == 0 ? account.now() : lot.effective_at;
   const std::optional<Instant> expires_at = lot.expires_at;
   const Amount amount = lot.amount;
   const Amount debt = account.debt;
   const std::size_t first = account.entries.size();
-  std::int64_t id = 0;
-  try {
-    id = account.grant(std::move(lot), note);
-  } catch (const AmountError& error) {
-    throw pg::SqlError(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, error.what(), "Grant less.");
-  }
+  const std::int64_t id = account.grant(std::move(lot), note);
   Json transaction;
   for (std::size_t i = first; i < account.entries.size(); ++i)
     if (account.entries[i].lot_id == id && account.entries[i].type == EntryType::allocation)
@@ -72,18 +77,12 @@ PG_BILLING_FUNCTION(grant_credits) {
   lot.priority = priority_argument(fcinfo, 3);
   lot.effective_at = time_argument(fcinfo, 4, "effective_at").value_or(0);
   lot.expires_at = time_argument(fcinfo, 5, "expires_at");
-  lot.source = text_argument(fcinfo, 6, "source").substr(0, 64);
+  lot.source = bounded(text_argument(fcinfo, 6, "source"), "source", 64);
   Note note;
   note.idempotency_key = optional_text_argument(fcinfo, 7, "idempotency_key", 255);
   note.metadata = metadata_argument(fcinfo, 8);
   lot.requires_subscription = !PG_ARGISNULL(9) && PG_GETARG_BOOL(9);
-  note.description = optional_text_argument(fcinfo, 10, "description", 1000);
-  if (lot.expires_at &&
-      *lot.expires_at <= std::max(lot.effective_at, pg::from_timestamptz(GetCurrentTimestamp())))
-    throw pg::SqlError(
-        ERRCODE_INVALID_PARAMETER_VALUE,
-        "expires_at " + iso_time(*lot.expires_at / 1'000'000) + " is not after effective_at, or past",
-        "It is exclusive: nothing could ever be used.");
+  note.description = optional_text_argument(fcinfo, 10, "reason", 1000);
   const Request request{user_id,
                         "grant_credits",
                         note.idempotency_key,
@@ -108,6 +107,7 @@ PG_BILLING_FUNCTION(grant_credits) {
     if (auto before = answers.find(request)) {
       answer = *before;
     } else {
+      check_period(lot);
       answer = granted(account, std::move(lot), note, rules);
       audit::Entry entry = audit::done_by_hand(
           user_id, "credits_granted", "grant:" + std::to_string(answer["grant_id"].get<std::int64_t>()),
@@ -167,7 +167,7 @@ PG_BILLING_FUNCTION(add_subscription_credits) {
   const std::string description = optional_text_argument(fcinfo, 4, "description", 1000);
   if (invoice.empty() || invoice.size() > 200)
     throw pg::SqlError(
-        ERRCODE_INVALID_PARAMETER_VALUE, "not an invoice id: \"" + invoice.substr(0, 64) + "\"",
+        ERRCODE_INVALID_PARAMETER_VALUE, "not an invoice id: \"" + shorten(invoice) + "\"",
         "It starts with in_; the grant is kept under it, so that the invoice's own event grants nothing.");
   const Oid schema = pg::function_schema(fcinfo);
   Json answer;

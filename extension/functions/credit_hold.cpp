@@ -85,11 +85,12 @@ Json capture(const Hold& hold, Account& account, std::optional<Amount> wanted, b
     answer["requested"] = amount;
     answer["amount"] = held;
   } else if (amount > held && amount - held > account.available(access)) {
-    answer = refuse_amount(account, access, settings, amount - held);
+    answer = refuse_amount(account, access, settings, amount - held, held);
   } else {
     if (note.description.empty()) note.description = hold.description;
     note.actor_id = hold.actor_id;
     note.metadata = hold.metadata;
+    store::add_series_of(account, hold.lots);
     const Entry entry = account.capture(hold_id, amount, access, note);
     answer = {{"success", true},
               {"status", "captured"},
@@ -165,7 +166,8 @@ PG_BILLING_FUNCTION(capture_hold) {
   note.idempotency_key = optional_text_argument(fcinfo, 3, "idempotency_key", 255);
   const Json options = options_argument(fcinfo, 4, {"allow_more", "description"});
   const bool more = allow_more(options);
-  note.description = text_option(options, "description");
+  if (const std::string text = text_option(options, "description"); !text.empty())
+    note.description = bounded(text, "description", 1000);
   const Request request{
       user_id,
       "capture_hold",
@@ -209,6 +211,7 @@ PG_BILLING_FUNCTION(release_hold) {
     } else {
       // Again, or after it ended by itself: nothing is held, which is what was asked for.
       const bool open = hold.status == Hold::Status::open;
+      store::add_series_of(*account, hold.lots);
       if (open) account->release(hold_id);
       answer = {{"success", true},
                 {"status", open ? "released" : name_of(hold.status)},

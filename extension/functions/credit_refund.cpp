@@ -52,12 +52,7 @@ void load_lots(store::Accounts& accounts, const std::string& user_id, const std:
   store::PerUser<std::int64_t> lots;
   for (const Burn& burn : burns) lots.insert({user_id, burn.lot_id});
   store::add_lots(accounts, lots);
-  store::PerUser<std::string> series;
-  for (const Burn& burn : burns) {
-    const Lot* lot = accounts.at(user_id).find_lot(burn.lot_id);
-    if (!lot->series.empty()) series.insert({user_id, lot->series});
-  }
-  store::add_series(accounts, series);
+  store::add_series_of(accounts.at(user_id), burns);
 }
 
 Json refund(store::Accounts& accounts, const std::string& user_id, std::int64_t id,

@@ -36,8 +36,8 @@ pg::Statement holds_then(
     "SELECT h.amount, h.lots::text FROM @credit_holds h WHERE h.user_id = $1 AND h.created_at <= $2"
     " AND $2 < coalesce(h.closed_at, h.expires_at)");
 pg::Statement debt_then(
-    "SELECT t.debt_after FROM @credit_transactions t WHERE t.user_id = $1 AND t.created_at <= $2"
-    " ORDER BY t.transaction_id DESC LIMIT 1");
+    "SELECT coalesce(sum(t.debt_change), 0)::bigint FROM @credit_transactions t"
+    " WHERE t.user_id = $1 AND t.effective_at <= $2");
 
 Balances balances_of(const Account& account, const Settings& settings, Instant at) {
   const Access access = access_for(account, settings, at);
@@ -67,8 +67,7 @@ Account account_then(const std::string& user_id, Instant at) {
     for (const Json& line : parse_json(holds.view(i, 1)))
       if (Lot* lot = account.find_lot(line.at(0).get<std::int64_t>())) lot->held += line.at(1).get<Amount>();
   }
-  const pg::Rows debt = debt_then.run(user_id, pg::Time{at});
-  if (!debt.empty()) account.debt = debt.number(0, 0);
+  account.debt = debt_then.run(user_id, pg::Time{at}).number(0, 0);
   return account;
 }
 

@@ -120,12 +120,32 @@ Hold hold_from(const pg::Rows& rows, std::size_t i) {
   return hold;
 }
 
+void add(Account& account, const pg::Rows& lots) {
+  for (std::size_t i = 0; i < lots.size(); ++i)
+    if (account.find_lot(lots.number(i, 1)) == nullptr) account.lots.push_back(lot_from(lots, i));
+}
+
 void add(Accounts& accounts, const pg::Rows& lots) {
   for (std::size_t i = 0; i < lots.size(); ++i) {
     const auto found = accounts.find(lots.text(i, 0));
     if (found != accounts.end() && found->second.find_lot(lots.number(i, 1)) == nullptr)
       found->second.lots.push_back(lot_from(lots, i));
   }
+}
+
+// When something of a series is due, what is spent out of it matters too: the newest lot decides over the
+// rest.
+void add_series(Account& account, std::set<std::string> series) {
+  series.erase("");
+  if (series.empty()) return;
+  const pg::Texts names(series.begin(), series.end());
+  add(account, lots_by_series.run(pg::Texts(names.size(), account.user_id), names));
+}
+
+void add_live_series(Account& account) {
+  std::set<std::string> series;
+  for (const Lot& lot : account.lots) series.insert(lot.series);
+  add_series(account, std::move(series));
 }
 
 void add_holds(Accounts& accounts, const pg::Rows& holds) {
@@ -206,6 +226,9 @@ Accounts read(const std::set<std::string>& users) {
   if (accounts.empty()) return accounts;
   add(accounts, live_lots.run(texts(users_of(accounts))));
   add_open_holds(accounts);
+  const Instant now = pg::from_timestamptz(GetCurrentTimestamp());
+  for (auto& [user, account] : accounts)
+    if (account.due_at_load <= now) add_live_series(account);
   return accounts;
 }
 
@@ -217,6 +240,13 @@ void add_series(Accounts& accounts, const PerUser<std::string>& series) {
 }
 void add_keys(Accounts& accounts, const PerUser<std::string>& keys) {
   run_pairs<pg::Texts>(accounts, lots_by_key, keys);
+}
+
+void add_series_of(Account& account, const std::vector<Burn>& burns) {
+  std::set<std::string> series;
+  for (const Burn& burn : burns)
+    if (const Lot* lot = account.find_lot(burn.lot_id)) series.insert(lot->series);
+  add_series(account, series);
 }
 
 void add_hold(Account& account, std::int64_t hold_id) {
@@ -235,6 +265,7 @@ void advance(Account& account) {
         if (account.find_hold(rows.number(i, 1)) == nullptr) account.holds.push_back(hold_from(rows, i));
       account.holds_known = true;
     }
+    add_live_series(account);
   }
   account.advance(now);
 }

@@ -23,7 +23,7 @@ struct Use {
 
 bool partial_mode(const std::string& mode) {
   if (mode == "reject" || mode == "partial") return mode == "partial";
-  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown mode \"" + mode.substr(0, 64) + "\"",
+  throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown mode \"" + shorten(mode) + "\"",
                      "Use 'reject' (all or nothing) or 'partial' (as much as there is).");
 }
 
@@ -86,26 +86,29 @@ Use use_from(const Json& item, std::size_t ordinal) {
     const Json& value = at(item, name);
     if (value.is_null()) return std::string();
     if (!value.is_string()) throw misuse(std::string(name) + " must be text", "Quote it, or leave it out.");
-    const std::string found = value.get<std::string>();
-    if (found.empty() || found.size() > limit)
-      throw misuse(std::string(name) + " must have 1 to " + std::to_string(limit) + " bytes",
-                   "Or leave it out.");
-    return found;
+    return bounded(value.get<std::string>(), name, limit);
   };
   Use use;
-  const std::string user_id = text("user_id", 255);
+  std::string user_id;
+  try {
+    user_id = text("user_id", 255);
+    use.note.description = text("description", kMaxDescription);
+    use.note.idempotency_key = text("idempotency_key", 255);
+    use.note.actor_id = text("actor_id", 255);
+    if (const std::string mode = text("mode", 64); !mode.empty()) use.partial = partial_mode(mode);
+    if (const Json& metadata = at(item, "metadata"); !metadata.is_null()) {
+      check_metadata(metadata, to_text(metadata).size());
+      use.note.metadata = metadata;
+    }
+  } catch (const pg::SqlError& error) {
+    const std::string place = "request " + std::to_string(ordinal) + ": ";
+    const std::string message = error.what();
+    throw pg::SqlError(error.code, message.starts_with(place) ? message : place + message, error.hint);
+  }
   if (user_id.empty()) throw misuse("no user_id", "Each request names whoever pays.");
   if (!at(item, "amount").is_number_integer() || integer_of(item, "amount").value_or(0) < 1)
     throw misuse("amount must be a whole number of at least 1", "Credits are whole numbers.");
   use.amount = *integer_of(item, "amount");
-  use.note.description = text("description", kMaxDescription);
-  use.note.idempotency_key = text("idempotency_key", 255);
-  use.note.actor_id = text("actor_id", 255);
-  if (const std::string mode = text("mode", 64); !mode.empty()) use.partial = partial_mode(mode);
-  if (const Json& metadata = at(item, "metadata"); !metadata.is_null()) {
-    check_metadata(metadata, to_text(metadata).size());
-    use.note.metadata = metadata;
-  }
   describe(use, user_id);
   return use;
 }

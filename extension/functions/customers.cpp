@@ -16,7 +16,7 @@ namespace {
 void check_customer(const std::string& customer) {
   if (customer.size() > 255 || customer.compare(0, 4, "cus_") != 0 || customer.size() == 4)
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       "not a Stripe customer id: \"" + customer.substr(0, 64) + "\"",
+                       "not a Stripe customer id: \"" + shorten(customer) + "\"",
                        "It starts with cus_; arguments are (user_id, stripe_customer_id).");
 }
 

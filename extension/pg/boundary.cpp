@@ -35,6 +35,13 @@ void copy_text(char (&to)[1024], const char* from) {
 
 }  // namespace
 
+int code_of(const std::exception& exception) {
+  if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) return ERRCODE_OUT_OF_MEMORY;
+  if (dynamic_cast<const std::overflow_error*>(&exception) != nullptr)
+    return ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+  return ERRCODE_INTERNAL_ERROR;
+}
+
 ErrorData* take_error(MemoryContext context) {
   MemoryContextSwitchTo(TopTransactionContext != nullptr ? TopTransactionContext : TopMemoryContext);
   ErrorData* error = CopyErrorData();
@@ -55,10 +62,8 @@ Datum enter(Datum (*body)(FunctionCallInfo), FunctionCallInfo fcinfo) {
     copy_text(raised.message, caught.what());
     copy_text(raised.detail, caught.detail.c_str());
     copy_text(raised.hint, caught.hint.c_str());
-  } catch (const std::bad_alloc&) {
-    raised.code = ERRCODE_OUT_OF_MEMORY;
-    copy_text(raised.message, "out of memory");
   } catch (const std::exception& caught) {
+    raised.code = code_of(caught);
     copy_text(raised.message, caught.what());
   } catch (...) {
     copy_text(raised.message, "unknown exception");

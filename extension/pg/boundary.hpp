@@ -38,6 +38,9 @@ class SqlError : public std::runtime_error {
   std::string detail;
 };
 
+// The SQLSTATE of an exception of C++'s own kinds.
+int code_of(const std::exception& exception);
+
 // Copies the current ERROR out and clears PostgreSQL's error state; for guard() only.
 ErrorData* take_error(MemoryContext context);
 

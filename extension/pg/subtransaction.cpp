@@ -46,9 +46,6 @@ Failure failure_of(const Error& error) { return {error.data()->sqlerrcode, error
 
 Failure failure_of(const SqlError& error) { return {error.code, error.what(), nullptr}; }
 
-Failure failure_of(const std::exception& error) {
-  const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
-  return {memory ? ERRCODE_OUT_OF_MEMORY : ERRCODE_INTERNAL_ERROR, error.what(), nullptr};
-}
+Failure failure_of(const std::exception& error) { return {code_of(error), error.what(), nullptr}; }
 
 }  // namespace billing::pg

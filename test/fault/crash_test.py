@@ -26,7 +26,7 @@ def durable():
 
 @pytest.fixture
 def database(durable):
-    made = Database(durable)
+    made = Database(durable).grant_since_ever()
     made.create_role("billing_worker", "worker")
     yield made
     made.drop()
@@ -35,7 +35,7 @@ def database(durable):
 @pytest.fixture(scope="module")
 def calm(durable):
     """What an undisturbed run ends in."""
-    database = Database(durable)
+    database = Database(durable).grant_since_ever()
     for events in lives(LIVES, START):
         database.process(*events)
     facts = database.facts(ignore={"waiting_for"})
@@ -57,6 +57,7 @@ def check_against(database, calm):
     found = database.facts(ignore={"waiting_for"})
     for table, rows in calm.items():
         assert found[table] == rows, table
+    assert database.unsound_credits() == []
 
 
 def reconnected(database):

@@ -85,6 +85,14 @@ class Database:
     def state(self, user_id, as_of=None, connection=None):
         return self.value("SELECT {s}.get_user_subscription_state(%s, %s)", (user_id, as_of), connection)
 
+    def grant_since_ever(self):
+        """Invoices from before the extension was installed grant credits too."""
+        self.execute("SELECT {s}.set_billing_setting('grants_since', '2020-01-01T00:00:00Z', 'tests')")
+        return self
+
+    def unsound_credits(self):
+        return self.rows("SELECT * FROM {s}.verify_credit_ledger()")
+
     def link(self, user_id, customer_id):
         return self.value("SELECT {s}.link_stripe_customer(%s, %s)", (user_id, customer_id))
 
@@ -104,13 +112,18 @@ class Database:
     VOLATILE = {"created_at", "updated_at", "processed_at", "cached_at", "expires_at", "linked_at", "linked_by",
                 "duplicates", "retry_count", "next_retry_at", "endpoint", "generation", "actor", "customer_requested_at"}
 
+    # What depends on when a grant was written down, which is when its event came.
+    OF_ARRIVAL = {"credit_grants": {"grant_id", "effective_at", "expires_at"}}
+
     def facts(self, *tables, ignore=frozenset()):
         """{table: rows without what legitimately differs, sorted}: for comparing two databases."""
         def key(row):
             return sorted((name, repr(value)) for name, value in row.items())
         tables = tables or ("stripe_events", "stripe_objects", "stripe_customer_links", "billing_users",
-                            "user_subscriptions", "audit_logs")
+                            "user_subscriptions", "audit_logs", "credit_grants")
         hidden = self.VOLATILE | set(ignore)
-        return {table: sorted(({name: value for name, value in row.items() if name not in hidden}
-                               for row in self.rows(f"SELECT * FROM {{s}}.{table}")), key=key)
+        return {table: sorted(({name: value for name, value in row.items()
+                                if name not in hidden | self.OF_ARRIVAL.get(table, set())}
+                               for row in self.rows(f"SELECT * FROM {{s}}.{table}")
+                               if row.get("action") != "setting_changed"), key=key)
                 for table in tables}

@@ -1,4 +1,5 @@
 """Many customers' events at once, each sent until it is acknowledged: Stripe's retries, without the waiting."""
+import dataclasses
 import threading
 import time
 
@@ -6,15 +7,17 @@ from .life import Life, flat
 from .objects import NEW, OLD, PRO
 from .stripe import Sender
 
+CREDITED = dataclasses.replace(PRO, id="price_credited", metadata={"credits": "100", "trial_credits": "5"})
+
 
 def lives(count, start):
     """The events of `count` customers, each list in Stripe's order; half in each API shape."""
     result = []
     for number in range(count):
-        one = Life(f"load{number}", api_version=(OLD, NEW)[number % 2], start=start)
+        one = Life(f"load{number}", api_version=(OLD, NEW)[number % 2], start=start, items=((CREDITED, 1),))
         result.append(flat([
             one.customer_created(), one.subscribed(trial_days=7), one.first_invoice(),
-            one.checkout_completed(f"user_{number}"), one.activated(), one.price_changed(PRO, 2),
+            one.checkout_completed(f"user_{number}"), one.activated(), one.price_changed(CREDITED, 2),
             one.payment_failed(), one.recovered(), one.cancel_at_period_end() if number % 3 else one.ended()]))
     return result
 

@@ -178,6 +178,18 @@ TEST(CreditSeries, AnOlderLotThatComesLateAddsNothing) {
   }
 }
 
+// A lot that was due before it became known ends the former one, but not before that one began.
+TEST(CreditSeries, NoEntryIsEffectiveBeforeItsCreditsWere) {
+  Account account = account_at(100);
+  account.grant(in_series(10, 50, 230), {});
+  Lot late = in_series(10, 80, 330);
+  late.effective_at = 80;
+  account.grant(std::move(late), {});
+  EXPECT_EQ(account.balance, 10);
+  EXPECT_EQ(account.entries.back().type, EntryType::expiry);
+  EXPECT_EQ(account.entries.back().effective_at, 100);
+}
+
 TEST(CreditAmount, StaysInTheRangeOfBigint) {
   Account account = account_at(100);
   account.grant(lot_of(std::numeric_limits<Amount>::max()), {});

@@ -88,6 +88,7 @@ inline Json old_line(const Line& line) {
                {"subscription", "sub_1"},
                {"type", line.proration ? "invoiceitem" : "subscription"}};
   if (!line.item.empty()) json["subscription_item"] = line.item;
+  if (line.credits_earlier) json["proration_details"] = {{"credited_items", {{"invoice", "in_0"}}}};
   if (line.discounted) json["discount_amounts"] = Json::array({{{"amount", 0}, {"discount", "di_1"}}});
   return json;
 }

@@ -83,6 +83,7 @@ TEST(PeriodGrant, OnlyPaidInvoicesGrant) {
     EXPECT_TRUE(due({with(paid, "status", status)}).empty()) << status;
   }
   EXPECT_EQ(total(due({with(with(paid, "status", nullptr), "paid", true)})), 300);
+  EXPECT_FALSE(may_grant(with(with(paid, "status", "draft"), "paid", true)));
 }
 
 TEST(PeriodGrant, FinalizedGrantsWhereThePriceSaysSo) {
@@ -261,6 +262,9 @@ TEST(CreditInterval, AsLongAsThePeriodIsThePeriod) {
   const Seconds start = parse_iso_time("2026-02-28T00:00:00Z").value();
   const Seconds end = parse_iso_time("2026-03-31T00:00:00Z").value();
   EXPECT_EQ(due({create({period("il_1", "p", start, end)})}, monthly).size(), 1U);
+  Json days = price_json("p", {{"credits", "7"}, {"credit_interval", "month"}}, "day");
+  days["recurring"]["interval_count"] = 30;
+  EXPECT_EQ(due({create({period("il_1", "p", month(1), month(1) + 30 * kDay)})}, only(days)).size(), 1U);
   const Catalogue weekly = only(price_json("p", {{"credits", "7"}, {"credit_interval", "month"}}, "week"));
   EXPECT_EQ(due({create({period("il_1", "p", day(0), day(7))})}, weekly).size(), 1U);
 }

@@ -89,6 +89,22 @@ TEST(Upgrade, DownAndUpAgainGainsNothing) {
             1U);
 }
 
+TEST(Upgrade, WhatThePeriodGrantedCountsAlthoughNobodyToldTheDowngrade) {
+  EXPECT_EQ(due({base("max"), change("in_2", day(6), "basic", "max")}).size(), 1U);
+}
+
+TEST(Upgrade, OfTieredPricesCountsTheSubscriptionOnce) {
+  Catalogue prices = plans();
+  prices["pro"] =
+      read_price(price_json("pro", {{"credits", "300"}, {"credits_per", "subscription"}}), nullptr);
+  const std::vector<Line> tiers = {unused("il_2", "basic", day(10), month(1)),
+                                   remaining("il_3", "pro", day(10), month(1), 10),
+                                   remaining("il_4", "pro", day(10), month(1), 5)};
+  EXPECT_EQ(total(due({update("in_2", day(10), tiers)}, prices)), prorated(200, day(10)));
+  prices["pro"].rule.per_subscription = false;
+  EXPECT_EQ(total(due({update("in_2", day(10), tiers)}, prices)), prorated(4400, day(10)));
+}
+
 TEST(Upgrade, OnlyWhatExceedsTheHighestIsNew) {
   const auto plan = due({base("basic"), change("in_2", day(5), "basic", "pro"),
                          change("in_3", day(6), "pro", "basic"), change("in_4", day(7), "basic", "max")});
@@ -135,6 +151,19 @@ TEST(Upgrade, WhollyDiscountedItIsStillOne) {
   EXPECT_TRUE(due({update("in_2", day(10), {credit, charge})}).empty());
 }
 
+TEST(Upgrade, TheCreditIsTheLineThatNamesWhatItCredits) {
+  Line credit = unused("il_2", "basic", day(10), month(1));
+  Line charge = remaining("il_3", "pro", day(10), month(1));
+  credit.amount = charge.amount = 0;
+  charge.discounted = credit.discounted = true;
+  for (const bool old : {false, true}) {
+    for (const std::vector<Line>& lines : {std::vector{credit, charge}, std::vector{charge, credit}}) {
+      const Json upgrade = invoice("in_2", day(10), "subscription_update", lines, old);
+      EXPECT_EQ(total(due({upgrade})), prorated(200, day(10)));
+    }
+  }
+}
+
 TEST(Upgrade, AnAddedItemIsNewAndARemovedOneNothing) {
   Line added = remaining("il_2", "basic", day(10), month(1));
   added.item = "si_2";
@@ -161,6 +190,15 @@ TEST(Upgrade, AnItemReplacedByAnotherIsTheSame) {
   EXPECT_EQ(amount_of(plan, "in_2:il_in_2_r:upgrade"), prorated(200, day(5)));
 }
 
+TEST(Upgrade, AFreeItemReplacedByAPaidOneIsTheCreditedSide) {
+  Line credit = unused("il_2", "free", day(10), month(1));
+  credit.amount = 0;
+  credit.credits_earlier = false;
+  Line charge = remaining("il_3", "pro", day(10), month(1));
+  charge.item = "si_2";
+  EXPECT_EQ(total(due({update("in_2", day(10), {credit, charge})})), prorated(290, day(10)));
+}
+
 TEST(Upgrade, ChangesOfOneInvoiceCountTogether) {
   // Paid with the next period: up on day 5, further up on day 15.
   const std::vector<Line> lines = {
@@ -180,6 +218,19 @@ TEST(Upgrade, UpAndAtOnceDownOnOneInvoiceIsNothing) {
       unused("il_2", "basic", day(5), month(1)), remaining("il_3", "max", day(5), month(1)),
       unused("il_4", "max", day(5) + 60, month(1)), remaining("il_5", "basic", day(5) + 60, month(1))};
   EXPECT_EQ(due({base("basic"), cycle("in_2", month(1), lines)}).size(), 1U);
+}
+
+TEST(Upgrade, ThatANewPeriodEndsIsPaidForItsTime) {
+  const Seconds until = add_units(day(15), Unit::year, 1);
+  const auto plan =
+      due({base("basic"),
+           update("in_2", day(15),
+                  {unused("il_2", "basic", day(5), month(1)), remaining("il_3", "pro", day(5), month(1)),
+                   unused("il_4", "pro", day(15), month(1)), period("il_5", "pro_year", day(15), until)})});
+  EXPECT_EQ(amount_of(plan, "in_2:il_5:period"), 3600);
+  EXPECT_EQ(amount_of(plan, "in_2:il_3:upgrade"), 200 * 10 / 31);
+  EXPECT_EQ(find(plan, "in_2:il_3:upgrade")->cycle_start, day(15));
+  EXPECT_EQ(find(plan, "in_2:il_3:upgrade")->expires_at, until);
 }
 
 TEST(Upgrade, WaitsForThePricesOfBothSides) {
@@ -292,6 +343,21 @@ TEST(NewPeriod, TheSameAgainGrantsTheTimeThatIsNew) {
   EXPECT_EQ(plan[1].cycle_start, month(0));
 }
 
+TEST(NewPeriod, TheSamePriceCountsUnderAnyItem) {
+  Line line = period("il_2", "pro", day(10), after_month(day(10)));
+  line.item = "si_2";
+  EXPECT_EQ(amount_of(due({base("pro"), update("in_2", day(10), {line})}), "in_2:il_2:period"),
+            300 * 10 / 31);
+}
+
+TEST(NewPeriod, ItsOwnTiersDoNotCoverEachOther) {
+  const Seconds until = after_month(day(10));
+  EXPECT_EQ(total(due({update(
+                "in_2", day(10),
+                {period("il_2", "pro", day(10), until, 10), period("il_3", "pro", day(10), until, 5)})})),
+            4500);
+}
+
 TEST(NewPeriod, AfterATrialGrantsInFull) {
   Line trial = period("il_1", "pro", month(0), day(30));
   trial.amount = 0;
@@ -372,6 +438,34 @@ TEST(IntervalUpgrade, ARemovedItemStopsComing) {
             4U);
 }
 
+TEST(IntervalUpgrade, AMeteredPriceInsteadStopsItToo) {
+  Catalogue prices = plans();
+  prices["metered"] = prices["pro"];
+  prices["metered"].id = "metered";
+  prices["metered"].metered = true;
+  prices["metered"].unit_amount = std::nullopt;
+  const Seconds at = month(3) + 10 * kDay;
+  Line usage = remaining("il_3", "metered", at, month(12));
+  usage.amount = 0;
+  EXPECT_EQ(
+      due({drip("max_drip"), update("in_2", at, {unused("il_2", "max_drip", at, month(12)), usage})}, prices)
+          .size(),
+      4U);
+}
+
+TEST(IntervalUpgrade, AnInvoiceOfBeforeCutsNothing) {
+  const Seconds at = month(3) + 10 * kDay;
+  // The pro plan's month, then max for a year: only what was planned before is cut.
+  const auto plan = due({base("pro"), restart("in_2", day(10), after_year(day(10)), "max_drip"),
+                         update("in_3", at,
+                                {unused("il_3", "max_drip", at, after_year(day(10))),
+                                 remaining("il_4", "pro_drip", at, after_year(day(10)))})});
+  EXPECT_EQ(amount_of(plan, "in_2:il_in_2:period:3"), 900);
+  EXPECT_EQ(amount_of(plan, "in_2:il_in_2:period:4"), 0);
+  EXPECT_EQ(amount_of(plan, "in_3:il_4:upgrade:1"), 300);
+  EXPECT_EQ(amount_of(plan, "in_3:il_4:upgrade:8"), 300);
+}
+
 TEST(IntervalUpgrade, DownToAYearAtOnceGrantsTheRestOfTheYear) {
   const Seconds at = month(3) + 10 * kDay;
   const auto plan = due({drip("max_drip"), drip_change("in_2", at, "max_drip", "basic_year")});
@@ -379,6 +473,26 @@ TEST(IntervalUpgrade, DownToAYearAtOnceGrantsTheRestOfTheYear) {
   EXPECT_EQ(plan[4].effective_at, instant(month(4)));
   EXPECT_EQ(plan[4].amount, 1200 * (month(12) - month(4)) / (month(12) - month(0)));
   EXPECT_EQ(plan[4].expires_at, month(12));
+  // Unless that is over before it begins.
+  EXPECT_EQ(due({drip("max_drip"), drip_change("in_2", at, "max_drip", "basic_year"),
+                 restart("in_3", at + kDay, after_year(at + kDay), "pro_year")})
+                .size(),
+            4U + 1U);
+}
+
+TEST(IntervalUpgrade, AnotherInvoiceForTheSameTimeCutsNothing) {
+  EXPECT_EQ(
+      due({drip("max_drip"), cycle("in_2", day(1), {period("il_2", "none", month(0), month(12))})}).size(),
+      12U);
+}
+
+TEST(IntervalUpgrade, WithinAMonthNothingIsCut) {
+  Catalogue prices = plans();
+  prices["weekly"] =
+      read_price(price_json("weekly", {{"credits", "7"}, {"credit_interval", "week"}}), nullptr);
+  const auto plan = due({base("weekly"), restart("in_2", day(10), after_month(day(10)), "pro")}, prices);
+  EXPECT_EQ(plan.size(), 5U + 1U);
+  EXPECT_FALSE(needs_siblings(base("weekly")));
 }
 
 TEST(IntervalUpgrade, UpToAYearAtOnceGrantsWhatTheMonthsToComeDoNot) {
