@@ -15,6 +15,7 @@ pg::Statement read_accounts(ACCOUNT_COLUMNS);
 pg::Statement lock_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE");
 pg::Statement lock_free_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
 #undef ACCOUNT_COLUMNS
+pg::Statement known_accounts("SELECT a.user_id FROM @credit_accounts a WHERE a.user_id = ANY ($1)");
 pg::Statement insert_accounts(
     "INSERT INTO @credit_accounts (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
     " ON CONFLICT DO NOTHING");
@@ -202,7 +203,11 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait) {
   take(accounts, statement.run(texts(users)));
   const std::set<std::string> rest = missing(users, accounts);
   if (create && !rest.empty()) {
-    insert_accounts.run(texts(rest));
+    // One that is there is busy: inserting it would wait for whoever changes it.
+    std::set<std::string> absent = rest;
+    const pg::Rows there = known_accounts.run(texts(rest));
+    for (std::size_t i = 0; i < there.size(); ++i) absent.erase(there.text(i, 0));
+    if (!absent.empty()) insert_accounts.run(texts(absent));
     take(accounts, statement.run(texts(rest)));
   }
   if (!accounts.empty()) add(accounts, live_lots.run(texts(users_of(accounts))));

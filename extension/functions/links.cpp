@@ -19,6 +19,8 @@ pg::Statement lock_links_skip(
 pg::Statement lock_links_wait(
     LINK_COLUMNS " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
 pg::Statement read_link("SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = $1");
+pg::Statement known_links(
+    "SELECT l.stripe_customer_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)");
 pg::Statement insert_links(
     "INSERT INTO @stripe_customer_links (stripe_customer_id)"
     " SELECT c.id FROM unnest($1) c(id) ORDER BY c.id COLLATE \"C\" ON CONFLICT DO NOTHING"
@@ -39,11 +41,18 @@ pg::Statement lock_users_skip(
     " FOR NO KEY UPDATE SKIP LOCKED");
 pg::Statement lock_users_wait(
     "SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1) ORDER BY u.user_id FOR NO KEY UPDATE");
+pg::Statement known_users("SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1)");
 pg::Statement insert_users(
     "INSERT INTO @billing_users (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
     " ON CONFLICT DO NOTHING RETURNING user_id");
 
 pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+std::set<std::string> ids_of(const pg::Rows& rows) {
+  std::set<std::string> ids;
+  for (std::size_t i = 0; i < rows.size(); ++i) ids.insert(rows.text(i, 0));
+  return ids;
+}
 
 std::set<std::string> without(const std::set<std::string>& all, const std::set<std::string>& some) {
   std::set<std::string> rest;
@@ -74,10 +83,12 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
                                      rows.flag(i, 2)};
   };
   take(customers);
-  const std::set<std::string> absent = missing();
-  if (absent.empty()) return locked;
-  const pg::Rows inserted = insert_links.run(texts(absent));
-  for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
+  // One that is there is busy: inserting it would wait for whoever changes it.
+  const std::set<std::string> absent = without(missing(), ids_of(known_links.run(texts(missing()))));
+  if (!absent.empty()) {
+    const pg::Rows inserted = insert_links.run(texts(absent));
+    for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
+  }
   // Whoever inserted the rest has committed by now, or holds its lock.
   take(missing());
   return locked;
@@ -120,8 +131,11 @@ std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) 
   take(users);
   const std::set<std::string> missing = without(users, locked);
   if (missing.empty()) return locked;
-  const pg::Rows inserted = insert_users.run(texts(missing));
-  for (std::size_t i = 0; i < inserted.size(); ++i) locked.insert(inserted.text(i, 0));
+  const std::set<std::string> absent = without(missing, ids_of(known_users.run(texts(missing))));
+  if (!absent.empty()) {
+    const pg::Rows inserted = insert_users.run(texts(absent));
+    for (std::size_t i = 0; i < inserted.size(); ++i) locked.insert(inserted.text(i, 0));
+  }
   take(without(missing, locked));
   return locked;
 }

@@ -140,6 +140,26 @@ inline Json cycle(const std::string& id, Seconds created, const std::vector<Line
   return invoice(id, created, "subscription_cycle", lines);
 }
 
+// A month of `price`, and a change of it to another on that day.
+inline Json base(const std::string& price, std::int64_t quantity = 1) {
+  return create({period("il_1", price, month(0), month(1), quantity)});
+}
+inline Json change(const std::string& id, Seconds at, const std::string& from, const std::string& to,
+                   std::int64_t from_quantity = 1, std::int64_t to_quantity = 1) {
+  return update(id, at,
+                {unused("il_" + id + "_u", from, at, month(1), from_quantity),
+                 remaining("il_" + id + "_r", to, at, month(1), to_quantity)});
+}
+inline Amount prorated(Amount delta, Seconds at) { return delta * (month(1) - at) / (month(1) - month(0)); }
+
+// A new period by a subscription_update.
+inline Json restart(const std::string& id, Seconds at, Seconds until, const std::string& to,
+                    std::int64_t quantity = 1) {
+  return update(id, at, {period("il_" + id, to, at, until, quantity)});
+}
+inline Seconds after_year(Seconds at) { return add_units(at, Unit::year, 1); }
+inline Seconds after_month(Seconds at) { return add_units(at, Unit::month, 1); }
+
 // What is due, without what came to nothing.
 inline std::vector<PlannedGrant> due(const std::vector<Json>& invoices, const Catalogue& prices = plans()) {
   std::vector<const Json*> pointers;
