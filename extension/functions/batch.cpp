@@ -9,8 +9,8 @@
 #include "core/scope.hpp"
 #include "functions/audit.hpp"
 #include "functions/cache.hpp"
-#include "functions/credit_catalogue.hpp"
 #include "functions/credit_follow.hpp"
+#include "functions/dependencies.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
@@ -25,11 +25,6 @@ namespace {
 constexpr const char* kWaitingForCustomer = "customer:";
 constexpr const char* kWaitingForUser = "user:";
 constexpr const char* kWaitingForLink = "link:";
-
-// A refund or dispute says which charge or payment intent it is about, but not whose that is.
-bool tells_of_charge(const Event& event) {
-  return event.object_type == "refund" || event.object_type == "dispute";
-}
 
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
 // mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
@@ -70,13 +65,13 @@ class Batch {
     lock_links();
     bind_customers();
     wake_waiting();
-    fold();
+    dependencies_.fold(open());
     park_unlinked();
     lock_users();
     follow_mirror();
     follow_credits();
     write_audit();
-    park_unknown();
+    dependencies_.park(open());
     cache::store(users_, settings_, now_);
     write_inbox();
   }
@@ -223,74 +218,6 @@ class Batch {
       else
         work.settle(Outcome::processed);
       works_.push_back(&work);
-    }
-  }
-
-  void fold() {
-    prices_ = credits::price_needs(open());
-    // The same placeholders whatever is known, so that they do not depend on the order of events.
-    std::set<mirror::Key> payments;
-    for (const Work* work : open()) {
-      if (!tells_of_charge(*work->event)) continue;
-      const std::set<mirror::Key> keys = mirror::payment_of(*work->event);
-      payments.insert(keys.begin(), keys.end());
-      if (work->customer.empty()) prices_.unknown.insert(keys.begin(), keys.end());
-    }
-    prices_.extras.awaited.merge(mirror::absent(payments));
-    const std::set<mirror::Key> found = mirror::fold(open(), prices_.extras);
-    unknown_ = mirror::look_again(prices_.unknown);
-    wake_those_who_wait_for(found);
-  }
-
-  // What is there at last makes those due that waited for it, and those that did without.
-  void wake_those_who_wait_for(const std::set<mirror::Key>& found) {
-    std::vector<std::string> due, reopened;
-    for (const mirror::Key& key : found) {
-      if (key.type == "price" || key.type == "charge" || key.type == "payment_intent")
-        due.push_back(key.type + ":" + key.id);
-      if (key.type == "product") reopened.push_back(key.type + ":" + key.id);
-    }
-    for (const Work* work : open())
-      if (work->event->object_type == "payment_intent" && found.count(mirror::key_of(*work->event)) > 0)
-        due.push_back("charge:" + fields::intent_charge(work->event->object));
-    inbox::make_due(due);
-    inbox::reopen(reopened);
-  }
-
-  void park_without_payment(Work& work) {
-    const std::set<mirror::Key> keys = mirror::payment_of(*work.event);
-    if (keys.empty()) return;
-    const std::string what = keys.begin()->type + ":" + keys.begin()->id;  // the charge, when there is one
-    bool known = false;
-    for (const mirror::Key& key : keys) {
-      if (unknown_.busy.count(key) > 0) return work.defer(what, key.id + " is just arriving");
-      known = known || unknown_.unknown.count(key) == 0;
-    }
-    if (!known) work.park(what, keys.begin()->id + " has not been seen, which says whose payment it was");
-  }
-
-  // All that can be done of them is done; what depends on something that is not known yet comes with it.
-  void park_unknown() {
-    for (Work* work : open()) {
-      const Event& event = *work->event;
-      if (tells_of_charge(event)) {
-        if (work->customer.empty()) park_without_payment(*work);
-        continue;
-      }
-      if (const auto busy = credits::lack_of(event, prices_, unknown_.busy);
-          !busy.price.empty() || !busy.product.empty()) {
-        const std::string what = busy.price.empty() ? "product:" + busy.product : "price:" + busy.price;
-        work->defer(what, what + " is just arriving");
-        continue;
-      }
-      const auto lack = credits::lack_of(event, prices_, unknown_.unknown);
-      if (!lack.price.empty())
-        work->park("price:" + lack.price,
-                   "price " + lack.price +
-                       " has not been seen, which says how many credits the invoice grants; "
-                       "send price.created or the subscription's events to this endpoint");
-      else if (!lack.product.empty())
-        work->waiting_for = "product:" + lack.product;
     }
   }
 
@@ -445,8 +372,7 @@ class Batch {
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;
   std::vector<audit::Entry> audit_;
-  credits::PriceNeeds prices_;
-  mirror::Unknown unknown_;
+  Dependencies dependencies_;
 };
 
 std::string Batch::subscription_of(const Event& event) {

@@ -39,6 +39,10 @@ std::string hash_of(const Json& body) {
   return hex;
 }
 
+Json time_or_null(const std::optional<Instant>& time) {
+  return time ? Json(iso_time(*time / 1'000'000)) : Json(nullptr);
+}
+
 }  // namespace
 
 Amount amount_argument(FunctionCallInfo fcinfo, int index, const char* what) {
@@ -221,6 +225,29 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
   }
   answer["requested"] = amount;
   add_balances(answer, account, access);
+  return answer;
+}
+
+Json granted(Account& account, Lot lot, const Note& note, const Settings& settings) {
+  const Instant effective_at = lot.effective_at == 0 ? account.now() : lot.effective_at;
+  const std::optional<Instant> expires_at = lot.expires_at;
+  const Amount amount = lot.amount;
+  const Amount debt = account.debt;
+  const std::size_t first = account.entries.size();
+  const std::int64_t id = account.grant(std::move(lot), note);
+  Json transaction;
+  for (std::size_t i = first; i < account.entries.size(); ++i)
+    if (account.entries[i].lot_id == id && account.entries[i].type == EntryType::allocation)
+      transaction = account.entries[i].id;
+  Json answer = {{"success", true},
+                 {"status", transaction.is_null() ? "scheduled" : "granted"},
+                 {"grant_id", id},
+                 {"transaction_id", transaction},
+                 {"amount", amount},
+                 {"effective_at", iso_time(effective_at / 1'000'000)},
+                 {"expires_at", time_or_null(expires_at)},
+                 {"debt_paid", debt - account.debt}};
+  add_balances(answer, account, access_for(account, settings, account.now()));
   return answer;
 }
 

@@ -63,6 +63,9 @@ Json refusal(const std::string& status, const std::string& reason, const std::st
 Json refuse_amount(const Account& account, const Access& access, const Settings& settings, Amount amount,
                    Amount own_hold = 0);
 
+// Grants the lot, and says so.
+Json granted(Account& account, Lot lot, const Note& note, const Settings& settings);
+
 // A session for one user's account: queue, row, lapses. Nothing when there is no account.
 Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create);
 

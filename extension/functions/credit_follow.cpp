@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 
-#include "core/credit_line.hpp"
 #include "core/fields.hpp"
 #include "functions/credit_catalogue.hpp"
 #include "functions/credit_store.hpp"
@@ -33,14 +32,7 @@ pg::Statement existing_grants(
     "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
     "  g.reversal_debt, g.source FROM @credit_grants g"
     " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)");
-pg::Statement grants_of_invoice(
-    "SELECT g.grant_id FROM @credit_grants g WHERE g.user_id = $1 AND g.stripe_invoice_id = $2 ORDER BY "
-    "g.grant_id");
 pg::Statement installed_at("SELECT last_value FROM @billing_installation");
-pg::Statement subscription_row(
-    "SELECT u.current_period_start, u.current_period_end, u.items -> 0 ->> 'id' FROM @user_subscriptions u"
-    " WHERE u.user_id = $1 AND u.stripe_subscription_id = $2");
-
 const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
 
 struct Source {
@@ -85,8 +77,6 @@ ExistingGrants read_existing(const std::set<std::string>& users) {
                                       {rows.number(i, 6), rows.number(i, 7)}});
   return found;
 }
-
-std::string manual_key(const std::string& invoice_id) { return invoice_id + ":manual"; }
 
 class Follow {
  public:
@@ -373,34 +363,6 @@ std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector
                             const Settings& settings, bool wait) {
   if (subjects.empty() && trials.empty()) return {};
   return Follow(subjects, trials, settings, wait).run();
-}
-
-std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id) {
-  std::vector<std::int64_t> ids;
-  const pg::Rows rows = grants_of_invoice.run(user_id, invoice_id);
-  for (std::size_t i = 0; i < rows.size(); ++i) ids.push_back(rows.number(i, 0));
-  return ids;
-}
-
-Lot manual_lot(const std::string& user_id, const std::string& invoice_id, const std::string& subscription_id,
-               Amount amount, const Settings& settings) {
-  Lot lot;
-  lot.amount = amount;
-  lot.category = "paid";
-  lot.source = "manual";
-  lot.key = manual_key(invoice_id);
-  lot.invoice_id = invoice_id;
-  if (subscription_id.empty()) return lot;
-  lot.requires_subscription = true;
-  lot.subscription_id = subscription_id;
-  const pg::Rows rows = subscription_row.run(user_id, subscription_id);
-  if (rows.empty()) return lot;
-  // As the invoice's own event would have it: the next period's grant follows it.
-  lot.series = series_of(subscription_id, rows.text(0, 2));
-  lot.cycle_start = rows.maybe_number(0, 0).value_or(0);
-  if (!rows.null(0, 1))
-    lot.expires_at = instant(later_by(*rows.maybe_seconds(0, 1), settings.access.renewal_slack));
-  return lot;
 }
 
 }  // namespace billing::credits::follow

@@ -2,7 +2,6 @@
 // back.
 #pragma once
 
-#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -37,10 +36,7 @@ struct Trial {
 std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector<Trial>& trials,
                             const Settings& settings, bool wait);
 
-// The grants that an invoice, or checkout session, has made already.
-std::vector<std::int64_t> grants_of(const std::string& user_id, const std::string& invoice_id);
-// The lot of an invoice whose webhook was missed, as a person grants it.
-Lot manual_lot(const std::string& user_id, const std::string& invoice_id, const std::string& subscription_id,
-               Amount amount, const Settings& settings);
+// The key of the grant that a person made for an invoice: it stands for all that the invoice grants.
+inline std::string manual_key(const std::string& invoice_id) { return invoice_id + ":manual"; }
 
 }  // namespace billing::credits::follow

@@ -1,8 +1,6 @@
-// grant_credits, void_grant, add_subscription_credits: credits given, and taken, by hand.
-#include "core/fields.hpp"
+// grant_credits, void_grant: credits given, and taken, by hand.
 #include "functions/audit.hpp"
 #include "functions/credit_call.hpp"
-#include "functions/credit_follow.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/links.hpp"
 #include "pg/spi.hpp"
@@ -30,10 +28,6 @@ int priority_argument(FunctionCallInfo fcinfo, int index) {
   return priority;
 }
 
-Json time_or_null(const std::optional<Instant>& time) {
-  return time ? Json(iso_time(*time / 1'000'000)) : Json(nullptr);
-}
-
 // Only of a new request: one that is repeated after its grant has ended gets its answer.
 void check_period(const Lot& lot) {
   if (lot.expires_at &&
@@ -42,29 +36,6 @@ void check_period(const Lot& lot) {
         ERRCODE_INVALID_PARAMETER_VALUE,
         "expires_at " + iso_time(*lot.expires_at / 1'000'000) + " is not after effective_at, or past",
         "It is exclusive: nothing could ever be used.");
-}
-
-Json granted(Account& account, Lot lot, const Note& note, const Settings& settings) {
-  const Instant effective_at = lot.effective_at == 0 ? account.now() : lot.effective_at;
-  const std::optional<Instant> expires_at = lot.expires_at;
-  const Amount amount = lot.amount;
-  const Amount debt = account.debt;
-  const std::size_t first = account.entries.size();
-  const std::int64_t id = account.grant(std::move(lot), note);
-  Json transaction;
-  for (std::size_t i = first; i < account.entries.size(); ++i)
-    if (account.entries[i].lot_id == id && account.entries[i].type == EntryType::allocation)
-      transaction = account.entries[i].id;
-  Json answer = {{"success", true},
-                 {"status", transaction.is_null() ? "scheduled" : "granted"},
-                 {"grant_id", id},
-                 {"transaction_id", transaction},
-                 {"amount", amount},
-                 {"effective_at", iso_time(effective_at / 1'000'000)},
-                 {"expires_at", time_or_null(expires_at)},
-                 {"debt_paid", debt - account.debt}};
-  add_balances(answer, account, access_for(account, settings, account.now()));
-  return answer;
 }
 
 }  // namespace
@@ -155,49 +126,6 @@ PG_BILLING_FUNCTION(void_grant) {
     answer["held_back"] = lot->held;
     add_balances(answer, *account, access_for(*account, rules, account->now()));
     store::save(*account);
-  }
-  return jsonb_datum(to_text(answer));
-}
-
-PG_BILLING_FUNCTION(add_subscription_credits) {
-  const std::string customer = text_argument(fcinfo, 0, "stripe_customer_id");
-  const std::string invoice = text_argument(fcinfo, 1, "invoice_id");
-  const std::string subscription = optional_text_argument(fcinfo, 2, "subscription_id", 256);
-  const Amount amount = amount_argument(fcinfo, 3, "credits");
-  const std::string description = optional_text_argument(fcinfo, 4, "description", 1000);
-  if (invoice.empty() || invoice.size() > 200)
-    throw pg::SqlError(
-        ERRCODE_INVALID_PARAMETER_VALUE, "not an invoice id: \"" + shorten(invoice) + "\"",
-        "It starts with in_; the grant is kept under it, so that the invoice's own event grants nothing.");
-  const Oid schema = pg::function_schema(fcinfo);
-  Json answer;
-  {
-    pg::Session session(schema, pg::Session::Access::read_write);
-    const Settings& rules = settings(schema);
-    const std::optional<std::string> user_id = links::user_of(customer);
-    if (!user_id)
-      throw pg::SqlError(ERRCODE_NO_DATA_FOUND, customer + " has no user",
-                         "Run SELECT link_stripe_customer('user_1','" + customer + "') first.");
-    store::Accounts accounts;
-    Account& account = *lock_account(accounts, *user_id, true);
-    if (const auto existing = follow::grants_of(*user_id, invoice); !existing.empty()) {
-      answer = {{"success", true}, {"status", "exists"}, {"invoice_id", invoice}, {"grant_ids", existing}};
-      add_balances(answer, account, access_for(account, rules, account.now()));
-    } else {
-      Note note;
-      note.description = description;
-      note.metadata = {
-          {"invoice_id", invoice}, {"subscription_id", subscription}, {"stripe_customer_id", customer}};
-      Lot lot = follow::manual_lot(*user_id, invoice, subscription, amount, rules);
-      if (!lot.series.empty())
-        store::add_series(accounts, store::PerUser<std::string>{{*user_id, lot.series}});
-      answer = granted(account, std::move(lot), note, rules);
-      answer["invoice_id"] = invoice;
-      audit::Entry entry = audit::done_by_hand(*user_id, "credits_granted", invoice, description);
-      entry.details = {{"amount", amount}, {"subscription_id", subscription}};
-      audit::write({entry});
-    }
-    store::save(account);
   }
   return jsonb_datum(to_text(answer));
 }

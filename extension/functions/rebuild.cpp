@@ -75,6 +75,8 @@ pg::Statement read_stored_events(
     " WHERE (e.outcome IN ('processed', 'parked') OR e.waiting_for IS NOT NULL) AND" PART_EVENTS
     " ORDER BY e.stripe_created, e.stripe_event_id");
 
+constexpr int kMaxLooks = 20;
+
 // Columns that say when and by whom a row was written, not what it says.
 const std::set<std::string> kIncidental = {"updated_at", "created_at", "linked_at", "linked_by"};
 
@@ -125,13 +127,16 @@ using Events = std::vector<std::pair<std::string, std::string_view>>;  // id and
 using Ids = std::set<std::string>;
 
 // The stored events of a part. With its locks held, an event that is not among those `known` since then, and
-// waits for a lock, has had no effect: it waits for ours.
-Events read_events(const Part& part, const std::optional<Ids>& known) {
+// waits for a lock, has had no effect: it waits for ours, and is passed over.
+Events read_events(const Part& part, const std::optional<Ids>& known, bool* passed_over) {
   const pg::Rows rows = read_stored_events.run(texts(part.customers), texts(part.objects));
   Events events;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     std::string id = rows.text(i, 0);
-    if (known && rows.flag(i, 2) && known->count(id) == 0) continue;
+    if (known && rows.flag(i, 2) && known->count(id) == 0) {
+      *passed_over = true;
+      continue;
+    }
     events.emplace_back(std::move(id), rows.view(i, 1));
   }
   return events;
@@ -251,22 +256,27 @@ void apply_deferred(const Part& part, const Settings& settings) {
 }  // namespace
 
 std::vector<Difference> compare(const Part& part, const Settings& settings,
-                                const std::optional<std::set<std::string>>& known) {
-  const Snapshot before = read(part, ids_of(read_events(part, known)));
+                                const std::optional<std::set<std::string>>& known, bool* passed_over) {
+  const Snapshot before = read(part, ids_of(read_events(part, known, passed_over)));
   // Read again after the tables, so that what came in between is at worst found missing there, never extra.
-  return differences(before, rebuilt(part, read_events(part, known), settings));
+  return differences(before, rebuilt(part, read_events(part, known, passed_over), settings));
 }
 
 std::vector<Difference> repair(const Part& part, const Settings& settings) {
   std::vector<Difference> repaired;
   std::set<std::string> users;
+  int looks = 0;
   for (bool again = true; again;) {
     again = false;
     lock_links.run(texts(part.customers));
     lock_objects.run(texts(part.customers), texts(part.objects));
-    const Ids known = ids_of(read_events(part, std::nullopt));
+    const Ids known = ids_of(read_events(part, std::nullopt, nullptr));
     apply_deferred(part, settings);
-    std::vector<Difference> found = compare(part, settings, known);
+    bool passed_over = false;
+    std::vector<Difference> found = compare(part, settings, known, &passed_over);
+    // Whoever looked at a second's events together has seen those too. Not for ever: more may come each time.
+    again = passed_over && !found.empty() && ++looks < kMaxLooks;
+    if (again) continue;
     for (const Difference& one : found)
       for (const Json* row : {&one.stored, &one.rebuilt})
         if (const auto user = text_of(*row, "user_id")) users.insert(*user);

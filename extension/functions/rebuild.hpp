@@ -35,9 +35,11 @@ struct Part {
   std::vector<std::string> objects;  // ids
 };
 
-// A look without locks: what is applied meanwhile may show up as a difference. `known` is for repair() alone.
+// A look without locks: what is applied meanwhile may show up as a difference. The rest is for repair()
+// alone.
 std::vector<Difference> compare(const Part& part, const Settings& settings,
-                                const std::optional<std::set<std::string>>& known = std::nullopt);
+                                const std::optional<std::set<std::string>>& known = std::nullopt,
+                                bool* passed_over = nullptr);
 // Looks again with the links and the mirror rows of the part locked until the transaction ends, and writes
 // what differs; returns what was written. A row that has changed since the look is looked at again.
 std::vector<Difference> repair(const Part& part, const Settings& settings);

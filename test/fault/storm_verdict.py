@@ -108,6 +108,8 @@ def judge(stage, calm, history, acknowledged, verdict):
     compare_states(wild, calm, history, verdict)
     for row in wild.rows("SELECT * FROM {s}.rebuild_billing_state()"):
         verdict.differing.append(f"rebuild_billing_state: {json.dumps(row, default=str)[:1000]}")
+    for row in wild.rows("SELECT * FROM {s}.verify_credit_ledger()"):
+        verdict.differing.append(f"verify_credit_ledger: {json.dumps(row, default=str)[:1000]}")
 
 
 def compare_table(wild, calm, table, verdict):

@@ -1,6 +1,8 @@
 """Credits under load: random operations by many sessions with their answers, and a naive account to check them against."""
 import dataclasses
-import random
+import datetime
+import itertools
+import json
 import threading
 import time
 import types
@@ -20,54 +22,53 @@ class Naive:
 
     def __init__(self):
         self.lots, self.holds, self.debits, self.entries = {}, {}, {}, []
-        self.history = [(0, self.state())]  # (instant, state from then on)
+        self.live, self.open = {}, {}  # of lots and holds, those to which something can still happen
 
     # What can be seen of it.
 
-    def free(self, lot):
-        return lot.remaining - lot.held
-
     def state(self):
-        balance = sum(lot.remaining for lot in self.lots.values())
-        held = sum(lot.held for lot in self.lots.values())
+        balance = sum(lot.remaining for lot in self.live.values())
+        held = sum(lot.held for lot in self.live.values())
         return {"balance": balance, "held": held, "available": balance - held, "debt": 0}
 
     def state_at(self, instant):
-        return [state for at, state in self.history if at <= instant][-1]
+        """The state at a past instant, as the ledger and the holds tell it."""
+        balance = sum(amount for _, amount, _, at, _, _ in self.entries if at <= instant)
+        held = sum(hold.amount for hold in self.holds.values() if hold.made_at <= instant < hold.ended_at)
+        return {"balance": balance, "held": held, "available": balance - held, "debt": 0}
 
     # Time.
 
     def due(self):
         """Everything that time alone will do, as (instant, kind, id)."""
-        moments = [(hold.expires_at, self.HOLD_ENDS, id) for id, hold in self.holds.items() if hold.status == "open"]
-        for id, lot in self.lots.items():
-            if not lot.started and not lot.voided:
+        moments = [(hold.ended_at, self.HOLD_ENDS, id) for id, hold in self.open.items()]
+        for id, lot in self.live.items():
+            if not lot.started:
                 moments.append((lot.effective_at, self.LOT_STARTS, id))
-            if lot.started and self.free(lot) and lot.expires_at:
+            elif lot.remaining > lot.held and lot.expires_at:
                 moments.append((max(lot.expires_at, lot.effective_at), self.LOT_ENDS, id))
         return moments
 
     def advance(self, now):
-        while True:
-            moment = min(self.due(), default=None)
-            if moment is None or moment[0] > now:
-                return
-            at, kind, id = moment
+        while self.due() and min(self.due())[0] <= now:
+            at, kind, id = min(self.due())
             if kind == self.HOLD_ENDS:
-                self.end_hold(self.holds[id], "expired")
+                self.end_hold(id, "expired", at)
             elif kind == self.LOT_STARTS:
                 self.start(self.lots[id])
             self.settle(at)
 
     def settle(self, at):
-        for lot in self.lots.values():
-            over = lot.voided or (lot.expires_at is not None and lot.expires_at <= at)
-            if lot.started and over and self.free(lot):
-                amount = self.free(lot)
+        """What is over keeps nothing that is not held."""
+        for id in sorted(self.live):
+            lot = self.live[id]
+            amount = lot.remaining - lot.held
+            if lot.started and amount and (lot.voided or (lot.expires_at and lot.expires_at <= at)):
                 lot.remaining -= amount
                 lot.lapsed += amount
                 self.write("expiry", -amount, max(at, lot.effective_at), lot.id)
-        self.history.append((at, self.state()))
+            if lot.voided and not lot.started or lot.started and not lot.remaining:
+                del self.live[id]
 
     def write(self, kind, amount, at, lot=None, burns=()):
         self.entries.append((kind, amount, self.state()["balance"], at, lot, list(burns)))
@@ -77,62 +78,67 @@ class Naive:
 
     def start(self, lot):
         lot.started, lot.remaining = True, lot.amount
-        return self.write("allocation", lot.amount, lot.effective_at, lot.id)
+        self.write("allocation", lot.amount, lot.effective_at, lot.id)
 
     def grant(self, now, amount, priority, effective_at, expires_at):
         self.advance(now)
         id = len(self.lots) + 1
-        self.lots[id] = lot = types.SimpleNamespace(
+        self.lots[id] = self.live[id] = lot = types.SimpleNamespace(
             id=id, amount=amount, remaining=0, held=0, spent=0, lapsed=0, reversed=0, started=False, voided=False,
             priority=priority, effective_at=effective_at or now, expires_at=expires_at)
-        before = len(self.entries)
+        number = len(self.entries) + 1
         self.advance(now)
         return {"grant_id": id, "amount": amount, "status": "granted" if lot.started else "scheduled",
-                "transaction_id": before + 1 if lot.started else None}
+                "transaction_id": number if lot.started else None}
 
-    def take(self, amount):
-        """Which lots: one credit after the other from the lot that is best at that moment."""
+    def choose(self, amount):
+        """One credit after the other, from the lot that is best at that moment."""
         burns = {}
         for _ in range(amount):
-            usable = [lot for lot in self.lots.values() if lot.started and self.free(lot) > burns.get(lot.id, 0)]
+            usable = [lot for lot in self.live.values()
+                      if lot.started and lot.remaining - lot.held > burns.get(lot.id, 0)]
             best = min(usable, key=lambda lot: (lot.priority, lot.expires_at or float("inf"), lot.id))
             burns[best.id] = burns.get(best.id, 0) + 1
-        return list(burns.items())
+        return burns
 
-    def spend(self, now, burns):
-        for id, amount in burns:
+    def spend(self, burns):
+        for id, amount in burns.items():
             self.lots[id].remaining -= amount
             self.lots[id].spent += amount
-        number = self.write("usage", -sum(amount for _, amount in burns), now, burns=burns)
-        self.debits[number] = [[id, amount] for id, amount in reversed(burns)]
+
+    def charge(self, now, burns):
+        number = self.write("usage", -sum(burns.values()), now, burns=burns.items())
+        self.debits[number] = [[id, amount] for id, amount in reversed(burns.items())]
         self.settle(now)
         return number
 
-    def use(self, now, amount, partial):
+    def use(self, now, amount, mode):
         self.advance(now)
-        taken = min(amount, self.state()["available"]) if partial else amount
-        if taken == 0 or taken > self.state()["available"]:
+        available = self.state()["available"]
+        taken = min(amount, available) if mode == "partial" else amount
+        if taken == 0 or taken > available:
             return {"status": "insufficient_credits"}
-        burns = self.take(taken)
+        burns = self.choose(taken)
+        self.spend(burns)
         return {"status": "charged" if taken == amount else "partial", "charged": taken, "burns": as_json(burns),
-                "transaction_id": self.spend(now, burns)}
+                "transaction_id": self.charge(now, burns)}
 
-    def hold(self, now, amount, expires_in):
+    def hold(self, now, amount, lasts):
         self.advance(now)
         if amount > self.state()["available"]:
             return {"status": "insufficient_credits"}
-        burns = self.take(amount)
-        for id, part in burns:
+        burns = self.choose(amount)
+        for id, part in burns.items():
             self.lots[id].held += part
         number = len(self.holds) + 1
-        self.holds[number] = types.SimpleNamespace(amount=amount, burns=burns, status="open", captured=0,
-                                                   expires_at=now + expires_in)
-        self.settle(now)
+        self.holds[number] = self.open[number] = types.SimpleNamespace(
+            amount=amount, burns=burns, status="open", captured=0, made_at=now, ended_at=now + lasts)
         return {"status": "held", "hold_id": number, "amount": amount, "reserved": as_json(burns)}
 
-    def end_hold(self, hold, status):
-        hold.status = status
-        for id, part in hold.burns:
+    def end_hold(self, number, status, at):
+        hold = self.open.pop(number)
+        hold.status, hold.ended_at = status, at
+        for id, part in hold.burns.items():
             self.lots[id].held -= part
 
     def capture(self, now, number, amount, allow_more):
@@ -141,38 +147,32 @@ class Naive:
         if hold.status != "open":
             return {"status": f"hold_{hold.status}"}
         amount = amount or hold.amount
-        if amount > hold.amount and not allow_more:
+        more = max(amount - hold.amount, 0)
+        if more and not allow_more:
             return {"status": "exceeds_hold"}
-        if amount - hold.amount > self.state()["available"]:
+        if more > self.state()["available"]:
             return {"status": "insufficient_credits"}
-        self.end_hold(hold, "captured")
-        burns, left = {}, min(amount, hold.amount)
-        for id, part in hold.burns:
-            if min(part, left):
+        self.end_hold(number, "captured", now)
+        burns, left = {}, amount - more
+        for id, part in hold.burns.items():
+            if left:
                 burns[id] = min(part, left)
-                self.lots[id].held += burns[id]  # out of reach of what follows
-            left -= burns.get(id, 0)
-        over = [lot for lot in self.lots.values() if lot.expires_at and lot.expires_at <= now]
-        for lot in over:
-            lot.started = False  # what the hold kept from lapsing is not for what exceeds it
-        for id, part in self.take(max(amount - hold.amount, 0)):
+                left -= burns[id]
+        self.spend(burns)
+        extra = self.choose(more)
+        self.spend(extra)
+        for id, part in extra.items():
             burns[id] = burns.get(id, 0) + part
-        for lot in over:
-            lot.started = True
-        for id, part in hold.burns:
-            self.lots[id].held -= min(part, burns.get(id, 0))
         hold.captured = amount
         return {"status": "captured", "charged": amount, "released": max(hold.amount - amount, 0),
-                "burns": as_json(burns.items()), "transaction_id": self.spend(now, list(burns.items()))}
+                "burns": as_json(burns), "transaction_id": self.charge(now, burns)}
 
     def release(self, now, number):
         self.advance(now)
         hold = self.holds[number]
-        if hold.status == "captured":
-            return {"status": "hold_captured"}
         if hold.status != "open":
-            return {"status": f"hold_{hold.status}", "released": 0}
-        self.end_hold(hold, "released")
+            return {"status": f"hold_{hold.status}"}
+        self.end_hold(number, "released", now)
         self.settle(now)
         return {"status": "released", "released": hold.amount}
 
@@ -184,22 +184,22 @@ class Naive:
             return {"status": "already_refunded"}
         if (amount or 0) > refundable:
             return {"status": "exceeds_debit", "refundable": refundable}
-        amount = amount or refundable
-        burns, rest = [], amount
+        amount = rest = amount or refundable
+        burns = {}
         for one in left:
             part = min(one[1], rest)
-            if part:
-                burns.append((one[0], part))
             one[1] -= part
             rest -= part
-        for id, part in burns:
-            self.lots[id].remaining += part
-            self.lots[id].spent -= part
-        entry = self.write("refund", amount, now, burns=burns)
-        before = len(self.entries)
+            if part:
+                burns[one[0]] = part
+        for id, part in burns.items():
+            lot = self.live[id] = self.lots[id]
+            lot.remaining += part
+            lot.spent -= part
+        entry = self.write("refund", amount, now, burns=burns.items())
         self.settle(now)
         return {"status": "refunded", "refunded": amount, "refundable": refundable - amount, "restored": as_json(burns),
-                "lapsed": -sum(entry[1] for entry in self.entries[before:]), "transaction_id": entry}
+                "lapsed": -sum(one[1] for one in self.entries[entry:]), "transaction_id": entry}
 
     def void(self, now, id):
         self.advance(now)
@@ -207,7 +207,7 @@ class Naive:
         if lot.voided:
             return {"status": "exists", "taken": 0}
         lot.voided = True
-        taken = self.free(lot)
+        taken = lot.remaining - lot.held
         if taken:
             lot.remaining -= taken
             lot.reversed += taken
@@ -217,79 +217,96 @@ class Naive:
 
 
 def as_json(burns):
-    return [{"grant_id": id, "amount": amount} for id, amount in burns]
+    return [{"grant_id": id, "amount": amount} for id, amount in burns.items()]
 
 
 @dataclasses.dataclass
 class Done:
-    """An operation that was answered: when by the server's clock, while it still held the account."""
+    """An operation that was answered: at which instant of the server's clock, while it still held the account."""
     kind: str
     user: str
     arguments: dict
     answer: dict
     at: int
     began: int
-    key: str = None
 
 
 class Mix:
-    """Random operations on a few accounts. Each session has one of its own; what they know they share."""
+    """Random operations of several sessions on a few accounts; what they know of each other's they share."""
 
-    STATEMENTS = {
-        "grant": "SELECT {s}.grant_credits(%(user)s, %(amount)s, priority => %(priority)s, effective_at => clock_timestamp()"
-                 " + %(starts)s * interval '1 ms', expires_at => clock_timestamp() + %(ends)s * interval '1 ms',"
-                 " idempotency_key => %(key)s)",
-        "use": "SELECT {s}.use_credits_validated(%(user)s, %(amount)s, mode => %(mode)s, idempotency_key => %(key)s)",
-        "hold": "SELECT {s}.hold_credits(%(user)s, %(amount)s, '1 second', idempotency_key => %(key)s)",
-        "capture": "SELECT {s}.capture_hold(%(user)s, %(hold)s, %(amount)s, %(key)s, %(options)s)",
-        "release": "SELECT {s}.release_hold(%(user)s, %(hold)s)",
-        "refund": "SELECT {s}.refund_credits(%(user)s, %(debit)s, %(amount)s, idempotency_key => %(key)s)",
-        "void": "SELECT {s}.void_grant(%(user)s, %(grant)s)",
-        "read": "SELECT {s}.get_credit_balance(%(user)s)",
-        "state": "SELECT {s}.get_user_subscription_state(%(user)s) -> 'credits'",
-        "expire": "SELECT to_jsonb({s}.expire_credits())",
-        "batch": "SELECT jsonb_agg(result ORDER BY ordinal) FROM {s}.use_credits_batch(%(requests)s)",
+    CALLS = {
+        "grant": "{s}.grant_credits(%(user)s, %(amount)s, priority => %(priority)s,"
+                 " effective_at => %(starts)s, expires_at => %(ends)s, idempotency_key => %(key)s)",
+        "use": "{s}.use_credits_validated(%(user)s, %(amount)s, mode => %(mode)s, idempotency_key => %(key)s)",
+        "hold": "{s}.hold_credits(%(user)s, %(amount)s, '1 second', idempotency_key => %(key)s)",
+        "capture": "{s}.capture_hold(%(user)s, %(hold)s, %(amount)s, %(key)s, jsonb_build_object('allow_more', %(more)s))",
+        "release": "{s}.release_hold(%(user)s, %(hold)s)",
+        "refund": "{s}.refund_credits(%(user)s, %(debit)s, %(amount)s, idempotency_key => %(key)s)",
+        "void": "{s}.void_grant(%(user)s, %(lot)s)",
+        "read": "{s}.get_credit_balance(%(user)s)",
+        "state": "{s}.get_user_subscription_state(%(user)s) -> 'credits'",
+        "expire": "to_jsonb({s}.expire_credits())",
+        "batch": "(SELECT jsonb_agg(result ORDER BY ordinal) FROM {s}.use_credits_batch(%(requests)s))",
     }
     WEIGHTS = {"grant": 16, "use": 30, "hold": 12, "capture": 9, "release": 4, "refund": 10, "void": 1, "batch": 8,
                "read": 4, "state": 3, "expire": 3}
+    NEEDS = {"capture": "hold", "release": "hold", "refund": "debit", "void": "lot"}
+    MAKES = {"grant": ("lot", "grant_id"), "hold": ("hold", "hold_id"), "use": ("debit", "transaction_id"),
+             "capture": ("debit", "transaction_id")}
 
-    def __init__(self, users, seed):
+    def __init__(self, users):
         self.users = users
-        self.seed = seed
         self.lock = threading.Lock()
         self.done = []
-        self.known = {user: {"hold": [], "debit": [], "grant": []} for user in users}
-        self.keys = 0
+        self.known = {user: {"hold": [], "debit": [], "lot": []} for user in users}
+        self.keys = itertools.count(1)
 
-    def plan(self, rng):
+    def plan(self, rng, user=None, kinds=None):
         """(kind, arguments) of something to do."""
-        user = rng.choice(self.users)
+        user = user or rng.choice(self.users)
+        weights = {kind: weight for kind, weight in self.WEIGHTS.items() if kinds is None or kind in kinds}
+        kind = rng.choices(list(weights), list(weights.values()))[0]
         with self.lock:
             known = {what: rng.choice(ids[-30:]) if ids else None for what, ids in self.known[user].items()}
-            self.keys += 1
-            key = f"k{self.keys}" if rng.random() < 0.5 else None
-        kind = rng.choices(list(self.WEIGHTS), list(self.WEIGHTS.values()))[0]
-        needs = {"capture": "hold", "release": "hold", "refund": "debit", "void": "grant"}.get(kind)
-        if needs and known[needs] is None:
+            key = f"k{next(self.keys)}"
+        if kind in self.NEEDS and known[self.NEEDS[kind]] is None:
             kind = "grant"
         amount = rng.randint(1, 12)
-        some = rng.choice([None, amount])
-        starts = rng.choice([None] * 4 + [rng.randint(20, 300)])
+        now = round(time.time() * 1000)
+        starts = rng.choice([None] * 4 + [now + rng.randint(50, 400)])
         return kind, {
-            "grant": {"amount": rng.randint(1, 60), "priority": rng.choice([10, 50, 50, 90]), "starts": starts,
-                      "ends": rng.choice([None, (starts or 0) + rng.randint(30, 900)])},
-            "use": {"amount": amount, "mode": rng.choice(["reject", "reject", "partial"])},
-            "hold": {"amount": amount},
-            "capture": {"hold": known["hold"], "amount": some, "options": rng.choice(["{}", '{"allow_more": true}'])},
-            "release": {"hold": known["hold"]},
-            "refund": {"debit": known["debit"], "amount": some},
-            "void": {"grant": known["grant"]},
-            "batch": {"requests": [{"user_id": rng.choice(self.users), "amount": rng.randint(1, 6),
-                                    "mode": rng.choice(["reject", "partial"])} for _ in range(rng.randint(1, 6))]},
-        }.get(kind, {}) | {"user": user, "key": key}
+            "user": user, "key": key, "amount": rng.randint(1, 60) if kind == "grant" else amount,
+            "priority": rng.choice([10, 50, 50, 90]), "starts": timestamp(starts),
+            "ends": timestamp(rng.choice([None, (starts or now) + 10 * rng.randint(10, 90)])),
+            "mode": rng.choice(["reject", "reject", "partial"]), "more": rng.random() < 0.5,
+            **known,
+            **({"amount": rng.choice([None, amount])} if kind in ("capture", "refund") else {}),
+            **({"requests": json.dumps([
+                {"user_id": rng.choice(self.users), "amount": rng.randint(1, 6), "mode": rng.choice(["reject", "partial"])}
+                for _ in range(rng.randint(1, 6))])} if kind == "batch" else {})}
 
-    def remember(self, kind, user, answer):
-        what, name = {"grant": ("grant", "grant_id"), "hold": ("hold", "hold_id"), "use": ("debit", "transaction_id"),
-                      "capture": ("debit", "transaction_id")}.get(kind, (None, None))
-        if what and answer["success"]:
-            self.known[user][what].append(answer[name])
+    def call(self, database, connection, kind, arguments):
+        """Runs it; returns the operations that it was, unless somebody rolls back."""
+        (row,) = database.rows(f"WITH x AS MATERIALIZED (SELECT {self.CALLS[kind]} AS answer) "
+                               "SELECT x.answer, clock_timestamp() AS at, statement_timestamp() AS began FROM x",
+                               arguments, connection)
+        at, began = micros(row["at"]), micros(row["began"])
+        if kind == "batch":
+            requests = json.loads(arguments["requests"])
+            assert len(row["answer"]) == len(requests)
+            return [Done("use", one["user_id"], one, answer, at, began) for one, answer in zip(requests, row["answer"])]
+        return [Done(kind, arguments["user"], arguments, row["answer"], at, began)]
+
+    def remember(self, done):
+        with self.lock:
+            self.done += done
+            for one in done:
+                if one.kind in self.MAKES and one.answer["success"]:
+                    what, name = self.MAKES[one.kind]
+                    self.known[one.user][what].append(one.answer[name])
+
+
+def timestamp(milliseconds):
+    if milliseconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)

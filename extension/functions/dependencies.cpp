@@ -1,0 +1,80 @@
+#include "functions/dependencies.hpp"
+
+#include "core/fields.hpp"
+#include "functions/inbox.hpp"
+
+namespace billing {
+
+bool tells_of_charge(const Event& event) {
+  return event.object_type == "refund" || event.object_type == "dispute";
+}
+
+void Dependencies::fold(const std::vector<Work*>& works) {
+  prices_ = credits::price_needs(works);
+  // The same placeholders whatever is known, so that they do not depend on the order of events.
+  std::set<mirror::Key> payments;
+  for (const Work* work : works) {
+    if (!tells_of_charge(*work->event)) continue;
+    const std::set<mirror::Key> keys = mirror::payment_of(*work->event);
+    payments.insert(keys.begin(), keys.end());
+    if (work->customer.empty()) prices_.unknown.insert(keys.begin(), keys.end());
+  }
+  prices_.extras.awaited.merge(mirror::absent(payments));
+  const std::set<mirror::Key> found = mirror::fold(works, prices_.extras);
+  unknown_ = mirror::look_again(prices_.unknown);
+  wake_those_who_wait_for(found, works);
+}
+
+// What is there at last makes those due that waited for it, and those that did without.
+void Dependencies::wake_those_who_wait_for(const std::set<mirror::Key>& found,
+                                           const std::vector<Work*>& works) {
+  std::vector<std::string> due, reopened;
+  for (const mirror::Key& key : found) {
+    if (key.type == "price" || key.type == "charge" || key.type == "payment_intent")
+      due.push_back(key.type + ":" + key.id);
+    if (key.type == "product") reopened.push_back(key.type + ":" + key.id);
+  }
+  for (const Work* work : works)
+    if (work->event->object_type == "payment_intent" && found.count(mirror::key_of(*work->event)) > 0)
+      due.push_back("charge:" + fields::intent_charge(work->event->object));
+  inbox::make_due(due);
+  inbox::reopen(reopened);
+}
+
+void Dependencies::park_without_payment(Work& work) const {
+  const std::set<mirror::Key> keys = mirror::payment_of(*work.event);
+  if (keys.empty()) return;
+  const std::string what = keys.begin()->type + ":" + keys.begin()->id;  // the charge, when there is one
+  bool known = false;
+  for (const mirror::Key& key : keys) {
+    if (unknown_.busy.count(key) > 0) return work.defer(what, key.id + " is just arriving");
+    known = known || unknown_.unknown.count(key) == 0;
+  }
+  if (!known) work.park(what, keys.begin()->id + " has not been seen, which says whose payment it was");
+}
+
+void Dependencies::park(const std::vector<Work*>& works) const {
+  for (Work* work : works) {
+    const Event& event = *work->event;
+    if (tells_of_charge(event)) {
+      if (work->customer.empty()) park_without_payment(*work);
+      continue;
+    }
+    if (const auto busy = credits::lack_of(event, prices_, unknown_.busy);
+        !busy.price.empty() || !busy.product.empty()) {
+      const std::string what = busy.price.empty() ? "product:" + busy.product : "price:" + busy.price;
+      work->defer(what, what + " is just arriving");
+      continue;
+    }
+    const auto lack = credits::lack_of(event, prices_, unknown_.unknown);
+    if (!lack.price.empty())
+      work->park("price:" + lack.price,
+                 "price " + lack.price +
+                     " has not been seen, which says how many credits the invoice grants; "
+                     "send price.created or the subscription's events to this endpoint");
+    else if (!lack.product.empty())
+      work->waiting_for = "product:" + lack.product;
+  }
+}
+
+}  // namespace billing

@@ -1,0 +1,34 @@
+// What events depend on beside their customer's link: the prices that an invoice's credits follow from, the
+// payment that a refund or dispute is about. They wait for it, and are due when it comes.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "functions/credit_catalogue.hpp"
+#include "functions/mirror.hpp"
+#include "functions/work.hpp"
+
+namespace billing {
+
+// A refund or dispute says which charge or payment intent it is about, but not whose that is.
+bool tells_of_charge(const Event& event);
+
+// Of one batch.
+class Dependencies {
+ public:
+  // Folds the events into the mirror, and makes due what waited for something that they bring.
+  void fold(const std::vector<Work*>& works);
+  // All that can be done of the events is done; what depends on something that is not known yet comes with
+  // it.
+  void park(const std::vector<Work*>& works) const;
+
+ private:
+  void wake_those_who_wait_for(const std::set<mirror::Key>& found, const std::vector<Work*>& works);
+  void park_without_payment(Work& work) const;
+
+  credits::PriceNeeds prices_;
+  mirror::Unknown unknown_;
+};
+
+}  // namespace billing

@@ -1,0 +1,158 @@
+// What is read from the mirror.
+#include "core/fields.hpp"
+#include "functions/mirror_keys.hpp"
+
+namespace billing::mirror {
+
+namespace {
+
+pg::Statement read_keys("SELECT o.stripe_account, o.livemode, o.object_type, o.object_id" KEYS_MATCH);
+pg::Statement insert_placeholders(
+    "INSERT INTO @stripe_objects (stripe_account, livemode, object_type, object_id)"
+    " SELECT k.account, k.livemode, k.type, k.id FROM unnest($1, $2, $3, $4) k(account, livemode, type, id)"
+    " ON CONFLICT (stripe_account, livemode, object_type, object_id) DO NOTHING");
+pg::Statement lock_customers(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
+    " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
+pg::Statement read_payers(
+    "SELECT k.n, coalesce((SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = "
+    "k.account"
+    "   AND o.livemode = k.livemode AND o.object_type = 'charge' AND o.object_id = k.charge),"
+    "  (SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = k.account"
+    "   AND o.livemode = k.livemode AND o.object_type = 'payment_intent' AND o.object_id = k.intent))"
+    " FROM unnest($1, $2, $3, $4) WITH ORDINALITY k(account, livemode, charge, intent, n)");
+
+pg::Statement read_deletions(
+    "SELECT e.object_id, e.stripe_event_id, e.stripe_created FROM @stripe_events e"
+    " WHERE e.object_id = ANY ($1) AND e.event_type = 'customer.deleted' AND e.outcome = 'processed'"
+    " ORDER BY e.object_id, e.stripe_event_id");
+
+pg::Statement read_customers(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id"
+    " FROM unnest($1, $2, $3, $4) k(account, livemode, type, id) JOIN @stripe_objects o"
+    "  ON o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
+    "  AND o.object_id = k.id WHERE o.stripe_customer_id IS NOT NULL");
+
+// What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
+// invoice directly (before basil) or through the payment intent of an invoice payment.
+pg::Statement read_subscriptions(
+    "SELECT s.object::text, s.stripe_account, s.livemode,"
+    "  s.ambiguous OR EXISTS (SELECT FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
+    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
+    "    AND h.object_id = s.object ->> 'schedule' AND h.ambiguous), s.event_created,"
+    "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
+    "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
+    "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
+    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
+    "    AND h.object_id = s.object ->> 'schedule'),"
+    "  (SELECT max(i.paid_until) FROM @stripe_objects i"
+    "    WHERE i.parent_id = s.object_id AND i.object_type = 'invoice' AND i.paid_until IS NOT NULL"
+    "      AND NOT EXISTS (SELECT FROM @stripe_objects p WHERE p.object_type = 'charge'"
+    "        AND p.object -> 'refunded' = 'true'"
+    "        AND (p.parent_id = i.object_id OR p.parent_id = i.object ->> 'payment_intent'"
+    "          OR p.object_id = i.object ->> 'charge' OR p.parent_id IN"
+    "            (SELECT q.object -> 'payment' ->> 'payment_intent' FROM @stripe_objects q"
+    "              WHERE q.parent_id = i.object_id AND q.object_type = 'invoice_payment'))"
+    "        AND p.stripe_customer_id = i.stripe_customer_id))"
+    " FROM @stripe_objects s"
+    " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
+    "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
+    " ORDER BY s.stripe_customer_id, s.object_id");
+
+}  // namespace
+
+std::set<Key> payment_of(const Event& event) {
+  std::set<Key> keys;
+  const auto add = [&](const char* type, const std::string& id) {
+    if (!id.empty() && id.size() <= kMaxIdBytes) keys.insert({event.account, event.livemode, type, id});
+  };
+  add("charge", fields::refund_charge(event.object));
+  add("payment_intent", id_of(event.object, "payment_intent"));
+  return keys;
+}
+
+std::set<Key> absent(const std::set<Key>& objects) {
+  std::set<Key> rest = objects;
+  if (objects.empty()) return rest;
+  KeyArrays arrays;
+  for (const Key& key : objects) arrays.add(key);
+  const pg::Rows rows = read_keys.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
+  for (std::size_t i = 0; i < rows.size(); ++i) rest.erase(key_from(rows, i));
+  return rest;
+}
+
+void name_payers(const std::vector<Work*>& works) {
+  if (works.empty()) return;
+  pg::Texts account, charge, intent;
+  pg::Flags livemode;
+  for (const Work* work : works) {
+    const Event& event = *work->event;
+    account.push_back(event.account);
+    livemode.push_back(event.livemode ? 1 : 0);
+    charge.push_back(fields::refund_charge(event.object));
+    intent.push_back(id_of(event.object, "payment_intent"));
+  }
+  const pg::Rows rows = read_payers.run(account, livemode, charge, intent);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (!rows.null(i, 1)) works[static_cast<std::size_t>(rows.number(i, 0)) - 1]->customer = rows.text(i, 1);
+}
+
+std::vector<Event> deletions(const std::set<std::string>& customers) {
+  std::vector<Event> found;
+  if (customers.empty()) return found;
+  const pg::Rows rows = read_deletions.run(pg::Texts(customers.begin(), customers.end()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Event event;
+    event.type = "customer.deleted";
+    event.object = Json::object();
+    event.object_type = "customer";
+    event.object_id = event.customer_id = rows.text(i, 0);
+    event.id = rows.text(i, 1);
+    event.created = rows.maybe_seconds(i, 2).value_or(0);
+    found.push_back(std::move(event));
+  }
+  return found;
+}
+
+std::map<Key, std::string> await_customers(const std::set<Key>& objects) {
+  std::map<Key, std::string> customers;
+  const auto take = [&](pg::Statement& statement, const KeyArrays& keys) {
+    const pg::Rows rows = statement.run(keys.account, keys.livemode, keys.type, keys.id);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (!rows.null(i, 4)) customers[key_from(rows, i)] = rows.text(i, 4);
+  };
+  if (objects.empty()) return customers;
+  KeyArrays all, unknown;
+  for (const Key& key : objects) all.add(key);
+  take(read_customers, all);
+  for (const Key& key : objects)
+    if (customers.count(key) == 0) unknown.add(key);
+  if (unknown.id.empty()) return customers;
+  insert_placeholders.run(unknown.account, unknown.livemode, unknown.type, unknown.id);
+  take(lock_customers, unknown);
+  return customers;
+}
+
+std::vector<Subscription> subscriptions(const Touched& touched) {
+  if (touched.customers.empty()) return {};
+  const auto texts = [](const std::set<std::string>& values) {
+    return pg::Texts(values.begin(), values.end());
+  };
+  const pg::Rows rows = read_subscriptions.run(texts(touched.customers), texts(touched.subscriptions),
+                                               texts(touched.whole_customers));
+  std::vector<Subscription> found;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Subscription one = read_subscription(parse_json(rows.view(i, 0)));
+    one.account = rows.text(i, 1);
+    one.livemode = rows.flag(i, 2);
+    one.ambiguous = rows.flag(i, 3);
+    one.event_created = rows.maybe_seconds(i, 4).value_or(0);
+    one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
+    if (!rows.null(i, 6)) one.scheduled_change = next_phase(parse_json(rows.view(i, 6)));
+    one.paid_through = rows.maybe_seconds(i, 7);
+    found.push_back(std::move(one));
+  }
+  return found;
+}
+
+}  // namespace billing::mirror
