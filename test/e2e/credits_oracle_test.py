@@ -1,6 +1,5 @@
 """Credits under concurrency: exact at the limit, and the same as a naive account that does one thing after the other."""
 import contextlib
-import copy
 import json
 import os
 import random
@@ -9,7 +8,7 @@ import time
 
 import pytest
 
-from harness.credits import Mix, Naive, micros
+from harness.credits import Mix, Replay
 
 SESSIONS = 16
 SECONDS = float(os.environ.get("PG_BILLING_CREDITS_SECONDS", "3"))
@@ -128,90 +127,6 @@ class Life:
             connection.commit()
             self.mix.remember(done)
         connection.autocommit = True
-
-
-class Replay:
-    """One account's operations again, by the naive one, in the order in which they held the account."""
-
-    def __init__(self, database, user, done):
-        self.user = user
-        self.naive = Naive()
-        # Those of one batch have one instant, and stay in their order.
-        self.done = sorted((one for one in done if one.user == user and one.kind not in ("read", "state", "expire")),
-                           key=lambda one: one.at)
-        rows = {what: database.rows(f"SELECT * FROM {{s}}.credit_{what} WHERE user_id = %s ORDER BY 2", (user,))
-                for what in ("transactions", "grants", "holds", "burns")}
-        self.rows = rows
-        self.entry_at = {row["transaction_id"]: micros(row["created_at"]) for row in rows["transactions"]}
-        self.grant_at = {row["grant_id"]: micros(row["created_at"]) for row in rows["grants"]}
-        self.hold_at = {row["hold_id"]: micros(row["created_at"]) for row in rows["holds"]}
-        self.closed_at = {row["hold_id"]: micros(row["closed_at"]) for row in rows["holds"]}
-        self.void_at = {row["grant_id"]: micros(row["created_at"]) for row in rows["transactions"]
-                        if row["transaction_type"] == "adjustment"}
-
-    def instant(self, one):
-        """When it took place, if a row tells."""
-        answer = one.answer
-        if one.kind == "grant":
-            return self.grant_at[answer["grant_id"]]
-        if answer["status"] == "held":
-            return self.hold_at[answer["hold_id"]]
-        if answer["status"] == "released":
-            return self.closed_at[answer["hold_id"]]
-        if answer["status"] == "voided":
-            return self.void_at.get(answer["grant_id"])
-        return self.entry_at[answer["transaction_id"]] if answer["success"] and "transaction_id" in answer else None
-
-    def run(self):
-        last = 0
-        for one in self.done:
-            at = self.instant(one)
-            # Otherwise between what was before it and its answer: what time alone did meanwhile may have come before it.
-            first = max(last, one.began)
-            instants = [at] if at else [first, *sorted(t for t, _, _ in self.naive.due() if first < t <= one.at), one.at]
-            told = []
-            for instant in instants:
-                trial = self.naive if len(instants) == 1 else copy.deepcopy(self.naive)
-                told.append(self.repeat(trial, instant, one))
-                if all(one.answer.get(name) == value for name, value in told[-1].items()):
-                    self.naive, last = trial, instant
-                    break
-            else:
-                raise AssertionError(f"{one}: the naive account says {told}")
-        self.naive.advance(round(time.time() * 1_000_000))
-
-    @staticmethod
-    def repeat(naive, instant, one):
-        a = one.arguments
-        answer = {
-            "grant": lambda: naive.grant(instant, a["amount"], a["priority"], micros(a["starts"]), micros(a["ends"])),
-            "use": lambda: naive.use(instant, a["amount"], a["mode"]),
-            "hold": lambda: naive.hold(instant, a["amount"], 1_000_000),
-            "capture": lambda: naive.capture(instant, a["hold"], a["amount"], a["more"]),
-            "release": lambda: naive.release(instant, a["hold"]),
-            "refund": lambda: naive.refund(instant, a["debit"], a["amount"]),
-            "void": lambda: naive.void(instant, a["lot"]),
-        }[one.kind]()
-        return answer | naive.state()
-
-    def compare(self):
-        """Ledger, grants and holds, row by row."""
-        burns = {}
-        for row in self.rows["burns"]:
-            burns.setdefault(row["transaction_id"], []).append((row["position"], row["grant_id"], abs(row["amount"])))
-        found = [(row["transaction_type"], row["amount"], row["balance_after"], micros(row["effective_at"]), row["grant_id"],
-                  [burn[1:] for burn in sorted(burns.get(row["transaction_id"], []))]) for row in self.rows["transactions"]]
-        for number, (mine, theirs) in enumerate(zip(self.naive.entries, found), 1):
-            assert mine == theirs, f"{self.user} entry {number}"
-        assert len(found) == len(self.naive.entries)
-        names = ("amount", "remaining", "held", "spent", "lapsed", "reversed", "started", "voided")
-        for row in self.rows["grants"]:
-            lot = self.naive.lots[row["grant_id"]]
-            assert {name: row[name] for name in names} == {name: getattr(lot, name) for name in names}, row
-        for row in self.rows["holds"]:
-            hold = self.naive.holds[row["hold_id"]]
-            assert (row["amount"], row["status"], row["captured"], micros(row["closed_at"])) == \
-                (hold.amount, hold.status, hold.captured, hold.ended_at)
 
 
 def test_random_mixes_end_as_a_naive_account_does(database):
