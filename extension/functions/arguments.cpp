@@ -32,8 +32,8 @@ std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name) 
   return copy_text(PG_GETARG_DATUM(index));
 }
 
-std::string shorten(const std::string& text) {
-  std::size_t length = std::min<std::size_t>(text.size(), 64);
+std::string shorten(const std::string& text, std::size_t limit) {
+  std::size_t length = std::min(text.size(), limit);
   while (length < text.size() && length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)
     --length;
   return text.substr(0, length);
@@ -46,7 +46,7 @@ void check_user(const std::string& user_id) {
   if (user_id.size() > kMaxUserIdBytes)
     throw pg::SqlError(
         ERRCODE_INVALID_PARAMETER_VALUE,
-        "user_id is " + std::to_string(user_id.size()) + " bytes long: \"" + shorten(user_id) + "...\"",
+        "user_id is " + std::to_string(user_id.size()) + " bytes long: \"" + shorten(user_id, 32) + "...\"",
         "A user id is 1 to 255 bytes of text: whoever pays.");
 }
 

@@ -11,8 +11,8 @@ namespace billing {
 
 // A text argument that must not be null.
 std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name);
-// The beginning of a text, for messages: at most 64 bytes, cut at a character's border.
-std::string shorten(const std::string& text);
+// The beginning of a text, for messages: cut at a character's border.
+std::string shorten(const std::string& text, std::size_t limit = 64);
 // 1 to 255 bytes.
 std::string user_argument(FunctionCallInfo fcinfo, int index);
 void check_user(const std::string& user_id);

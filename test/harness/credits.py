@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import itertools
 import json
-import random
 import threading
 import time
 
@@ -84,8 +83,9 @@ class Mix:
             **known,
             **({"amount": rng.choice([None, amount])} if kind in ("capture", "refund") else {}),
             **({"requests": json.dumps([
-                {"user_id": rng.choice(self.users), "amount": rng.randint(1, 6), "mode": rng.choice(["reject", "partial"])}
-                for _ in range(rng.randint(1, 6))])} if kind == "batch" else {})}
+                {"user_id": rng.choice(self.users), "amount": rng.randint(1, 6), "idempotency_key": f"{key}.{item}",
+                 "mode": rng.choice(["reject", "partial"])}
+                for item in range(rng.randint(1, 6))])} if kind == "batch" else {})}
 
     def call(self, database, connection, kind, arguments):
         """Runs it; returns the operations that it was, unless somebody rolls back."""
@@ -109,14 +109,15 @@ class Mix:
 
 
 class Replay:
-    """One account's operations again, by the naive one, in the order in which they held the account."""
+    """One account's operations again, by the naive one, in the order in which they held the account.
 
-    def __init__(self, database, user, done):
+    With `asked_again` an operation's time is not that of its answer, which came later: then those that left rows are
+    replayed in the order of these, the others not at all.
+    """
+
+    def __init__(self, database, user, done, asked_again=False):
         self.user = user
         self.naive = Naive()
-        # Those of one batch have one instant, and stay in their order.
-        self.done = sorted((one for one in done if one.user == user and one.kind not in ("read", "state", "expire")),
-                           key=lambda one: one.at)
         rows = {what: database.rows(f"SELECT * FROM {{s}}.credit_{what} WHERE user_id = %s ORDER BY 2", (user,))
                 for what in ("transactions", "grants", "holds", "burns")}
         self.rows = rows
@@ -126,6 +127,15 @@ class Replay:
         self.closed_at = {row["hold_id"]: micros(row["closed_at"]) for row in rows["holds"]}
         self.void_at = {row["grant_id"]: micros(row["created_at"]) for row in rows["transactions"]
                         if row["transaction_type"] == "adjustment"}
+        done = [one for one in done if one.user == user and one.kind not in ("read", "state", "expire")]
+        # Those of one batch have one instant, and stay in their order.
+        self.done = self.by_rows(done) if asked_again else sorted(done, key=lambda one: one.at)
+
+    def by_rows(self, done):
+        done = [one for one in done if one.answer["success"] and one.kind != "release"]
+        done += [Done("release", self.user, {"hold": id}, {"status": "released", "hold_id": id, "released": row["amount"]}, 0, 0)
+                 for id, row in ((row["hold_id"], row) for row in self.rows["holds"]) if row["status"] == "released"]
+        return sorted(done, key=lambda one: (self.instant(one), one.answer.get("transaction_id") or 0))
 
     def instant(self, one):
         """When it took place, if a row tells."""
@@ -151,7 +161,7 @@ class Replay:
             for instant in instants:
                 trial = self.naive if len(instants) == 1 else copy.deepcopy(self.naive)
                 told.append(self.repeat(trial, instant, one))
-                if all(one.answer.get(name) == value for name, value in told[-1].items()):
+                if all(one.answer.get(name, value) == value for name, value in told[-1].items()):
                     self.naive, last = trial, instant
                     break
             else:
