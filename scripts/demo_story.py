@@ -1,8 +1,11 @@
-"""What scripts/demo shows: one subscription's life, posted as signed webhooks, and the state after every step."""
+"""What scripts/demo shows: a subscription's life, posted as signed webhooks, with the state after every step; then
+credits, from the invoice that grants them to the refund that takes them back."""
+import dataclasses
 import pathlib
 import subprocess
 import sys
 import textwrap
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "test"))
@@ -20,6 +23,18 @@ STATE = """\
 SELECT s.* FROM jsonb_to_record(get_user_subscription_state('{user}'{instant}))
     AS s(state text, has_access bool, reason text, price_id text, quantity int, access_until date)"""
 
+ANSWER = """\
+SELECT a.* FROM {call} answer,
+       jsonb_to_record(answer) AS a({columns}, balance int, held int, available int)"""
+
+BALANCE = """\
+SELECT b.* FROM jsonb_to_record(get_credit_balance('user_cleo'))
+    AS b(balance int, held int, available int, debt int)"""
+
+
+STORIES = dataclasses.replace(BASIC, id="price_stories", product="prod_stories", name="Stories, monthly",
+                              metadata={"credits": "30"})
+
 
 class Story:
     def __init__(self, cluster, worker):
@@ -34,11 +49,12 @@ class Story:
         if text:
             print(textwrap.fill(text, WIDTH - 3, initial_indent="   ", subsequent_indent="   "))
 
-    def show(self, statement):
-        """The statement, and what psql prints for it."""
+    def show(self, *statements):
+        """The statements, of one session, and what psql prints for them."""
+        text = ";\n".join(statements) + ";"
         print()
-        print(textwrap.indent(f"{DIM}{statement};{PLAIN}", "   "))
-        output = self.cluster.psql("demo", "-P", "footer=off", "-P", "null=-", "-c", statement)
+        print(textwrap.indent(f"{DIM}{text}{PLAIN}", "   "))
+        output = self.cluster.psql("demo", "-q", "-P", "footer=off", "-P", "null=-", text_input=text)
         print("\n".join(f"   {line}".rstrip() for line in output.rstrip("\n").split("\n")))
 
     def state(self, user, instant=None):
@@ -134,10 +150,74 @@ def tell(story):
     story.step("Somebody else knocks", "A payload that was not signed with the endpoint's secret changes nothing.")
     story.refused(bob.ended(), signature=f"t={bob.clock},v1={'0' * 64}")
 
+    tell_of_credits(story)
+
     story.step("What is left to read")
     story.show("SELECT event_created, action, subject, event_id FROM audit_logs\n"
                " WHERE user_id = 'user_ada' ORDER BY event_created, event_id")
     story.show("SELECT outcome, count(*) AS events, sum(duplicates) AS duplicates FROM stripe_events GROUP BY outcome")
+
+
+def answer(call, columns):
+    return ANSWER.format(call=call, columns=columns)
+
+
+def tell_of_credits(story):
+    # After the installation: what was paid before it grants nothing.
+    cleo = Life("cleo", api_version=NEW, items=((STORIES, 1),), start=int(time.time()))
+
+    story.step("Credits: a price says how many",
+               "price_stories has the metadata credits = 30. Stripe tells of the paid invoice twice, as invoice.paid and "
+               "as invoice.payment_succeeded, and delivers one of them again: one fact, one grant.")
+    started = [cleo.emit("price.created", STORIES.json(NEW)), cleo.customer_created(), cleo.subscribed(),
+               cleo.checkout_completed("user_cleo")]
+    paid = cleo.first_invoice()
+    story.post(started, paid, paid[0])
+    story.show("SELECT grant_id, amount, remaining, source, stripe_invoice_id, expires_at::date FROM credit_grants\n"
+               " WHERE user_id = 'user_cleo'")
+
+    story.step("The application uses credits, in its own transaction",
+               "Both commit, or neither. The answer says what happened; the key makes it happen once, however often the "
+               "request is tried again.")
+    story_1 = answer("use_credits_validated('user_cleo', 5, 'story', 'request-1')",
+                     "success bool, status text, transaction_id int, charged int")
+    story.show("BEGIN", "INSERT INTO stories VALUES ('user_cleo', 'The owl who paid in full')", story_1, "COMMIT")
+    story.show(story_1)
+
+    story.step("Too much is refused, and charges nothing", "A refusal is an answer, not an error.")
+    story.show(answer("use_credits_validated('user_cleo', 100)",
+                      "success bool, status text, reason text, next_step text"))
+
+    story.step("A job that is rolled back costs nothing")
+    story.show("BEGIN", "INSERT INTO stories VALUES ('user_cleo', 'The fox who crashed')",
+               answer("use_credits_validated('user_cleo', 5, 'story', 'request-2')", "status text, charged int"),
+               "ROLLBACK")
+    story.show(BALANCE)
+
+    story.step("A long job holds credits first",
+               "What is held nobody else can use. The job needs less than it held, and is charged for that; the rest is "
+               "free again.")
+    story.show(answer("hold_credits('user_cleo', 10, '15 minutes', 'film')",
+                      "status text, hold_id int, amount int"))
+    story.show(answer("capture_hold('user_cleo', 1, 7)",
+                      "status text, transaction_id int, charged int, released int"))
+
+    story.step("A job has failed after it was charged", "The refund names the debit, and goes back where it came from.")
+    story.show(answer("refund_credits('user_cleo', 2, description => 'the printer was on fire')",
+                      "status text, transaction_id int, refunded int, lapsed int, refundable int"))
+
+    story.step("Half the money goes back at Stripe", "Half of what it granted goes with it: unspent credits first.")
+    story.post(cleo.emit("charge.refunded", {
+        "id": "ch_cleo_1", "object": "charge", "amount": 900, "amount_captured": 900, "amount_refunded": 450,
+        "captured": True, "created": cleo.clock, "currency": "eur", "customer": cleo.customer_id, "livemode": False,
+        "metadata": {}, "paid": True, "payment_intent": "pi_cleo_1", "refunded": False, "status": "succeeded"}))
+    story.show(BALANCE)
+
+    story.step("The ledger says it all", "It is only ever added to. Whether every row of it agrees with every other "
+               "row, anybody can ask at any time: no rows means that it does.")
+    story.show("SELECT transaction_id AS id, transaction_type AS type, amount, balance_after AS balance, description, grants\n"
+               "  FROM credit_statement('user_cleo')")
+    story.show("SELECT * FROM verify_credit_ledger()")
 
 
 def main(arguments):
@@ -148,7 +228,8 @@ def main(arguments):
         version, = cluster.execute("SHOW server_version")[0]
         cluster.create_database("demo")
         cluster.execute("CREATE EXTENSION pg_billing; CREATE ROLE billing_worker LOGIN;"
-                        "SELECT grant_billing_role('billing_worker', 'worker')", "demo")
+                        "SELECT grant_billing_role('billing_worker', 'worker');"
+                        "CREATE TABLE stories (user_id text, title text)", "demo")
         worker = Worker(cluster.url("demo", "billing_worker"), keep=keep, log_file=cluster.directory / "worker.log")
         worker.start()
         print(f"PostgreSQL {version.split()[0]} with pg_cron and pg_billing in {cluster.directory}\n"

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "core/credit_line.hpp"
 #include "core/fields.hpp"
 #include "functions/credit_catalogue.hpp"
 #include "functions/credit_store.hpp"
@@ -23,9 +24,11 @@ pg::Statement sources_by_id(SOURCE_COLUMNS
 pg::Statement sources_of_customers(SOURCE_COLUMNS
                                    "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
                                    " AND o.livemode = $3 AND o.object IS NOT NULL");
-pg::Statement invoices_of_subscriptions(SOURCE_COLUMNS
-                                        "WHERE o.parent_id = ANY ($1) AND o.object_type = 'invoice'"
-                                        " AND o.livemode = $2 AND o.object IS NOT NULL");
+// Those that reach beyond an instant, and those that pay for no whole period.
+pg::Statement invoices_of_subscriptions(
+    SOURCE_COLUMNS
+    "JOIN unnest($1, $2) k(subscription, since) ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
+    " WHERE o.livemode = $3 AND o.object IS NOT NULL AND (o.paid_until IS NULL OR o.paid_until > k.since)");
 #undef SOURCE_COLUMNS
 
 pg::Statement existing_grants(
@@ -120,14 +123,34 @@ class Follow {
         if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
     if (!ids.empty()) add(sources_by_id.run(texts(customers), kSourceTypes, texts(ids), settings_.live));
     if (!whole.empty()) add(sources_of_customers.run(texts(whole), kSourceTypes, settings_.live));
-    std::set<std::string> subscriptions;
-    for (const auto& [id, source] : sources_) {
-      reviewed_.insert(id);
-      if (source.type == "invoice" && needs_siblings(source.object))
-        subscriptions.insert(fields::invoice_subscription(source.object));
+    for (const auto& [id, source] : sources_) reviewed_.insert(id);
+    add_siblings();
+  }
+
+  // What an invoice grants depends on the others of its subscription whose time overlaps: all of them, and
+  // theirs.
+  void add_siblings() {
+    std::map<std::string, Seconds> known;
+    for (;;) {
+      std::map<std::string, Seconds> since;  // by subscription
+      for (const auto& [id, source] : sources_) {
+        if (source.type != "invoice") continue;
+        const std::string subscription = fields::invoice_subscription(source.object);
+        const auto [place, inserted] = since.emplace(subscription, kLastSecond);
+        for (const Json& line : list_of(source.object, "lines"))
+          place->second = std::min(place->second, time_of(at(line, "period"), "start").value_or(kLastSecond));
+      }
+      since.erase("");
+      if (since == known) return;
+      pg::Texts subscriptions;
+      pg::Times times;
+      for (const auto& [subscription, time] : since) {
+        subscriptions.push_back(subscription);
+        times.add(time);
+      }
+      add(invoices_of_subscriptions.run(subscriptions, times, settings_.live));
+      known = std::move(since);
     }
-    subscriptions.erase("");
-    if (!subscriptions.empty()) add(invoices_of_subscriptions.run(texts(subscriptions), settings_.live));
   }
 
   void add(const pg::Rows& rows) {
@@ -216,15 +239,15 @@ class Follow {
                                      : reversal_target(found->second, amount, settings_.clawback_debt);
   }
 
-  // What a grant's own rule takes back: one that would be smaller now that an earlier invoice is known.
-  ReversalTarget target_of(const Existing& grant, const std::map<std::string, Amount>& planned) const {
+  // What a grant's own rule takes back: the share of it that is not due now that other invoices are known. A
+  // share, because a price that grants less today does not make an old grant smaller.
+  ReversalTarget target_of(const Existing& grant,
+                           const std::map<std::string, const PlannedGrant*>& planned) const {
     ReversalTarget target = target_of(grant.invoice_id, grant.amount);
-    if (grant.source != "upgrade" && grant.source != "invoice") return target;
     const auto found = planned.find(grant.key);
-    const Source& source = sources_.at(grant.invoice_id);
-    if (!needs_siblings(source.object)) return target;
-    if (found == planned.end() && grant.source != "upgrade") return target;
-    const Amount due = found == planned.end() ? 0 : found->second;
+    if (found == planned.end() || found->second->full <= found->second->amount) return target;
+    const PlannedGrant& plan = *found->second;
+    const Amount due = to_amount(Wide(grant.amount) * plan.amount / plan.full);
     target.target = std::max(target.target, grant.amount - due);
     return target;
   }
@@ -234,10 +257,10 @@ class Follow {
     std::map<std::string, Change> changes;
     for (const std::string& user : users) {
       std::set<std::string> keys;
-      std::map<std::string, Amount> planned;
+      std::map<std::string, const PlannedGrant*> planned;
       const auto plan = plans_.find(user);
       if (plan != plans_.end())
-        for (const PlannedGrant& grant : plan->second) planned[grant.key] = grant.amount;
+        for (const PlannedGrant& grant : plan->second) planned[grant.key] = &grant;
       Change change;
       if (const auto found = existing.find(user); found != existing.end()) {
         for (const Existing& grant : found->second) {

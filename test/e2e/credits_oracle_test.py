@@ -153,7 +153,10 @@ def test_random_mixes_end_as_a_naive_account_does(database):
             then = database.value("SELECT {s}.get_credit_balance(%s, 'epoch'::timestamptz + %s * interval '1 microsecond')",
                                   (user, instant))
             assert then == replay.naive.state_at(instant), (user, instant)
-        assert database.value("SELECT {s}.get_credit_balance(%s)", (user,)) == replay.naive.state()
+        state = replay.naive.state()
+        assert database.value("SELECT {s}.get_credit_balance(%s)", (user,)) == state
+        del state["debt"]
+        assert database.value("SELECT {s}.get_user_subscription_state(%s) -> 'credits'", (user,)) == state
     statuses = {one.answer["status"] for one in life.mix.done if one.kind not in ("read", "state", "expire")}
     assert set(counts) == {"allocation", "usage", "refund", "expiry", "adjustment"}
     print(f"{len(life.mix.done)} operations by {SESSIONS} sessions, {life.undone} transactions undone, {life.again} asked again: "
