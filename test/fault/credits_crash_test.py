@@ -22,8 +22,9 @@ KINDS = {"grant", "use", "hold", "capture", "release", "refund", "batch", "expir
 
 @pytest.fixture(scope="module")
 def database():
-    """On a cluster with fsync on: what is lost here is lost for real."""
-    with Cluster(fsync=True, settings={"restart_after_crash": "on"}) as durable:
+    """On a cluster with fsync on: what is lost here is lost for real. syncfs: it is about crashes, not their length."""
+    settings = {"restart_after_crash": "on", "recovery_init_sync_method": "syncfs"}
+    with Cluster(fsync=True, settings=settings) as durable:
         yield Database(durable)
 
 

@@ -1,0 +1,80 @@
+"""Changes of plan within a period, told by Stripe's proration lines, in every order."""
+import copy
+import itertools
+
+import pytest
+
+from credit_grants_test import NOW, SOLO, TEAM, balance, grants, settle, sound
+from harness import objects
+from harness.life import Life, event
+from harness.objects import DAY, NEW, OLD
+
+MONTH = 30 * DAY
+
+
+def proration_line(line, amount, description, start, end, price, api_version):
+    made = copy.deepcopy(line)
+    made |= {"amount": amount, "description": description, "period": {"start": start, "end": end}, "quantity": 1}
+    if objects.is_new(api_version):
+        made["pricing"]["price_details"] = {"price": price.id, "product": price.product}
+        details = made["parent"]["subscription_item_details"]
+        details["proration"] = True
+        if amount < 0:
+            details["proration_details"] = {"credited_items": {"invoice": "in_before", "invoice_line_items": ["il_x"]}}
+    else:
+        made |= {"price": price.json(api_version), "plan": price.plan(api_version), "proration": True,
+                 "type": "invoiceitem"}
+    return made
+
+
+def changed(life, number, before, after, at):
+    """The paid invoice of a change that is invoiced at once."""
+    made = objects.invoice(f"in_{life.name}_change_{number}", life.subscription, at, life.period, life.api_version,
+                           reason="subscription_update", paid=True)
+    line, end = made["lines"]["data"][0], life.period[1]
+    made["lines"]["data"] = [
+        {**proration_line(line, -before.unit_amount // 2, f"Unused time on {before.name}", at, end, before,
+                          life.api_version), "id": f"il_{life.name}_{number}_a"},
+        {**proration_line(line, after.unit_amount // 2, f"Remaining time on {after.name}", at, end, after,
+                          life.api_version), "id": f"il_{life.name}_{number}_b"}]
+    return event(f"evt_{life.name}_change_{number}", "invoice.paid", made, at, life.api_version)
+
+
+def history(api_version):
+    """Solo at first, up to Team in the middle of the period, down, and up again."""
+    start = NOW - 20 * DAY
+    life = Life("ada", items=((SOLO, 1),), start=start, api_version=api_version)
+    first = [life.customer_created(), life.subscribed(period=(start, start + MONTH)),
+             life.checkout_completed("user_ada"), life.first_invoice()[0]]
+    half, later, latest = start + MONTH // 2, start + MONTH // 2 + DAY, start + MONTH // 2 + 2 * DAY
+    prices = [event(f"evt_{price.id}", "price.created", price.json(api_version), start) for price in (SOLO, TEAM)]
+    return prices, first, [changed(life, 1, SOLO, TEAM, half), changed(life, 2, TEAM, SOLO, later),
+                           changed(life, 3, SOLO, TEAM, latest)]
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_an_upgrade_grants_the_difference_for_the_rest_of_the_period(database, version):
+    database.grant_since_ever()
+    prices, first, (up, down, _) = history(version)
+    database.process(*prices, *first)
+    assert balance(database, "user_ada")["balance"] == 30
+    database.process(up)
+    assert [(one["amount"], one["source"]) for one in grants(database, "user_ada")] == [(30, "invoice"), (85, "upgrade")]
+    database.process(down)
+    assert balance(database, "user_ada")["balance"] == 115
+    assert sound(database)
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_up_and_down_and_up_farms_nothing_in_any_order(databases, version):
+    prices, first, changes = history(version)
+    results = set()
+    for order in itertools.permutations([first[3], *changes]):
+        database = databases().grant_since_ever()
+        database.process(*prices, *first[:3])
+        for one in order:
+            database.process(one)
+        settle(database)
+        results.add(balance(database, "user_ada")["balance"])
+        assert sound(database)
+    assert results == {115}
