@@ -25,7 +25,8 @@ SELECT s.* FROM jsonb_to_record(get_user_subscription_state('{user}'{instant}))
 
 ANSWER = """\
 SELECT a.* FROM {call} answer,
-       jsonb_to_record(answer) AS a({columns}, balance int, held int, available int)"""
+       jsonb_to_record(answer) AS a({columns},
+                                    balance int, held int, available int)"""
 
 BALANCE = """\
 SELECT b.* FROM jsonb_to_record(get_credit_balance('user_cleo'))
@@ -169,8 +170,8 @@ def tell_of_credits(story):
     story.step("Credits: a price says how many",
                "price_stories has the metadata credits = 30. Stripe tells of the paid invoice twice, as invoice.paid and "
                "as invoice.payment_succeeded, and delivers one of them again: one fact, one grant.")
-    started = [cleo.emit("price.created", STORIES.json(NEW)), cleo.customer_created(), cleo.subscribed(),
-               cleo.checkout_completed("user_cleo")]
+    started = [cleo.emit("price.created", STORIES.json(NEW)), cleo.customer_created(),
+               cleo.checkout_completed("user_cleo"), cleo.subscribed()]
     paid = cleo.first_invoice()
     story.post(started, paid, paid[0])
     story.show("SELECT grant_id, amount, remaining, source, stripe_invoice_id, expires_at::date FROM credit_grants\n"

@@ -9,6 +9,7 @@
 #include "functions/cache.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
+#include "functions/rebuild_credits.hpp"
 #include "pg/spi.hpp"
 #include "pg/subtransaction.hpp"
 
@@ -39,7 +40,9 @@ pg::Statement read_part(
     " UNION ALL SELECT 'audit_logs', jsonb_build_object('user_id', a.user_id, 'fact', a.fact)::text,"
     "   to_jsonb(a)::text, a.xmin::text FROM @audit_logs a WHERE a.user_id IN (SELECT l.user_id FROM "
     "@stripe_customer_links l"
-    "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)");
+    "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)"
+    " UNION ALL SELECT 'credit_grants', g.key, g.image, g.version FROM (" GRANTS_OF_CUSTOMERS
+    ") g(key, image, version)");
 
 pg::Statement lock_links(
     "SELECT 1 FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)"
@@ -109,7 +112,9 @@ std::vector<Difference> differences(const Snapshot& before, const Snapshot& afte
   };
   for (const auto& [key, row] : before) {
     const auto rebuilt = after.find(key);
-    if (rebuilt == after.end())
+    if (key.first == kCreditGrants)
+      continue;
+    else if (rebuilt == after.end())
       add(key, "extra", row, {});
     else if (essence(row.image) != essence(rebuilt->second.image))
       add(key, "different", row, rebuilt->second);
@@ -263,7 +268,7 @@ std::vector<Difference> compare(const Part& part, const Settings& settings,
 }
 
 std::vector<Difference> repair(const Part& part, const Settings& settings) {
-  std::vector<Difference> repaired;
+  std::vector<Difference> repaired, missing_grants;
   std::set<std::string> users;
   int looks = 0;
   for (bool again = true; again;) {
@@ -284,9 +289,28 @@ std::vector<Difference> repair(const Part& part, const Settings& settings) {
     // Links first: everything of a user follows from them.
     std::stable_partition(found.begin(), found.end(),
                           [](const Difference& one) { return one.table == "stripe_customer_links"; });
+    missing_grants.clear();
     for (Difference& one : found) {
+      if (one.table == kCreditGrants) {
+        missing_grants.push_back(std::move(one));
+        continue;
+      }
       again = !write(one);
       if (again) break;
+      repaired.push_back(std::move(one));
+    }
+  }
+  if (!missing_grants.empty()) {
+    follow_credits(part.customers, settings);
+    std::map<std::string, Json> granted;
+    for (const auto& [key, row] : read(part, {}))
+      if (key.first == kCreditGrants) granted[to_text(parse_json(key.second))] = row.image;
+    for (Difference& one : missing_grants) {
+      const auto grant = granted.find(to_text(one.key));
+      // Otherwise somebody has granted it by hand since.
+      if (grant == granted.end()) continue;
+      one.rebuilt = grant->second;
+      one.repaired = true;
       repaired.push_back(std::move(one));
     }
   }

@@ -6,7 +6,8 @@
 //
 // Links are facts (a rebuild never moves a customer): missing ones are made from evidence, others are left.
 // An object whose winning payload has been dropped by retention starts from its mirror row. Audit entries
-// whose event's payload is gone are left.
+// whose event's payload is gone are left. Grants of credits are facts too: what the events determine and is
+// not there is granted, nothing is changed or taken.
 #pragma once
 
 #include <optional>

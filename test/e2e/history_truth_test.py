@@ -21,10 +21,10 @@ FLAGGED_AT_MOST = 0.1  # of all users: a flag on everything would make every ans
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_order_ends_with_the_truth(databases, tmp_path, seed):
-    expected, seen, wrong, divergent, repairs = None, collections.Counter(), [], [], []
+    expected, seen, wrong, divergent, repairs, unsound = None, collections.Counter(), [], [], [], []
     for name, arguments in ORDERS.items():
         run = Run(tmp_path / name, "--seed", seed, "--customers", CUSTOMERS, *FEATURES, *arguments)
-        database = databases()
+        database = databases().grant_since_ever()
         deliver(database, run)
         finish(database, run)
         check_outcomes(database, run)
@@ -33,15 +33,19 @@ def test_every_order_ends_with_the_truth(databases, tmp_path, seed):
         expected = expected or found
         divergent += [(name, *row) for row in sorted(divergent_rows(expected, found))]
         wrong += [(name, user, what) for user, what in untrue.items()]
+        unsound += [(name, row["account"], row["invariant"]) for row in database.unsound_credits()]
+        seen["credits"] += database.value(
+            "SELECT coalesce(sum(amount), 0)::bigint FROM {s}.credit_grants WHERE source IN ('invoice', 'trial')")
         repairs += [(name, row["table_name"], row["row_key"])
                     for row in database.rows("SELECT * FROM {s}.rebuild_billing_state()")]
         seen.update({"users x orders": len(run.truth), "flagged": len(flagged), "events": run.summary["events"],
                      "deliveries": len(run.events)})
         database.drop()
     figures = {**seen, "orders": len(ORDERS), "divergent rows": len(divergent), "wrong without a flag": len(wrong),
-               "found by a rebuild": len(repairs), "flagged %": round(100 * seen["flagged"] / seen["users x orders"], 2)}
+               "found by a rebuild": len(repairs), "unsound accounts": len(unsound),
+               "flagged %": round(100 * seen["flagged"] / seen["users x orders"], 2)}
     print(f"\nseed {seed}: " + ", ".join(f"{name} {number}" for name, number in figures.items()))
-    assert (divergent[:5], wrong[:5], repairs[:5]) == ([], [], [])
+    assert (divergent[:5], wrong[:5], repairs[:5], unsound[:5]) == ([], [], [], [])
     assert seen["flagged"] <= seen["users x orders"] * FLAGGED_AT_MOST
 
 

@@ -1,9 +1,12 @@
 """rebuild_billing_state: what the stored events determine, compared with what is in the tables."""
+import dataclasses
+import time
+
 import pytest
 
 from harness import load
 from harness.life import Life
-from harness.objects import BASIC, PRO
+from harness.objects import BASIC, DAY, NEW, OLD, PRO
 from refunded_invoice_test import refunded
 
 START = 1_795_000_000
@@ -135,3 +138,115 @@ def test_what_counted_when_it_came_survives_a_change_of_settings(lived, name, va
         if table != "audit_logs":
             assert after[table] == before[table]
     assert len(after["audit_logs"]) == len(before["audit_logs"]) + 1
+
+
+# Credits.
+
+CREDIT_TABLES = ("credit_accounts", "credit_grants", "credit_transactions", "credit_burns", "credit_holds",
+                 "credit_requests")
+TEAM = dataclasses.replace(PRO, id="price_team", metadata={"credits": "200", "trial_credits": "25"})
+SOLO = dataclasses.replace(BASIC, id="price_solo", metadata={"credits": "30"})
+
+
+def granted(database):
+    """Of every grant what the events determine."""
+    return {(row["user_id"], row["grant_key"]): {name: value for name, value in row.items() if name != "grant_id"}
+            for row in database.rows(
+                """SELECT user_id, grant_id, grant_key, amount - reversal_target AS due, category, source, series,
+                          stripe_subscription_id, stripe_invoice_id, cycle_start, rollover, requires_subscription,
+                          priority FROM {s}.credit_grants""")}
+
+
+def credits_everything(database):
+    return {table: sorted(map(str, database.rows(f"SELECT * FROM {{s}}.{table}")))
+            for table in (*TABLES, *CREDIT_TABLES)}
+
+
+@pytest.fixture
+def credited(databases):
+    """Two users with invoices, a trial, an upgrade, a refund, debits, holds, manual and voided grants."""
+    database = databases("billing").grant_since_ever()
+    now = int(time.time())
+    for name, version in (("ada", NEW), ("bob", OLD)):
+        life = Life(name, items=((TEAM, 1),), start=now - 50 * DAY, api_version=version)
+        begun = life.subscribed(trial_days=7)
+        database.process(life.customer_created(), begun, *life.first_invoice(), life.checkout_completed(f"user_{name}"))
+        database.process({**begun, "id": f"evt_again_{name}"})  # told twice
+        life.advance(days=7)
+        database.process(life.activated())
+        for _ in range(2):
+            database.process(*life.renewed())
+            life.advance(days=20)
+    for number in range(3):
+        database.value("SELECT {s}.grant_credits('user_ada', %s, idempotency_key => %s)", (10 + number, f"key_{number}"))
+    database.value("SELECT {s}.grant_credits('user_carol', 10)")
+    database.value("SELECT {s}.add_subscription_credits('cus_bob', 'in_by_hand', null, 70, 'by hand')")
+    database.value("SELECT {s}.void_grant('user_ada', max(grant_id)) FROM {s}.credit_grants WHERE user_id = 'user_ada'")
+    database.value("SELECT {s}.void_grant('user_bob', min(grant_id)) FROM {s}.credit_grants"
+                   " WHERE user_id = 'user_bob' AND live")
+    database.value("SELECT {s}.use_credits_validated('user_ada', 5)")
+    database.value("SELECT {s}.hold_credits('user_ada', 3, '1 hour')")
+    assert len(granted(database)) >= 8 and not database.unsound_credits()
+    return database
+
+
+def test_credits_that_are_there_are_left_alone(credited):
+    before = credits_everything(credited)
+    assert differences(credited) == []
+    assert differences(credited, apply=True) == []
+    credited.execute("DELETE FROM {s}.stripe_event_payloads")
+    assert differences(credited, apply=True) == []
+    after = credits_everything(credited)
+    assert after == before
+
+
+def lose_credits(database, user_id):
+    for table in CREDIT_TABLES:
+        database.execute(f"DELETE FROM {{s}}.{table} WHERE user_id = %s", (user_id,))
+
+
+def test_grants_that_were_lost_are_granted_again(credited):
+    lost = {key: row for key, row in granted(credited).items()
+            if key[0] == "user_ada" and key[1] and not key[1].endswith(":manual")}
+    assert {row["source"] for row in lost.values()} == {"invoice", "trial"}
+    kept = {key: row for key, row in granted(credited).items() if key[0] != "user_ada"}
+    lose_credits(credited, "user_ada")
+    assert differences(credited) == [("credit_grants", "missing", False)] * len(lost)
+    assert credited.rows("SELECT 1 FROM {s}.credit_grants WHERE user_id = 'user_ada'") == [], "a dry run grants nothing"
+    assert differences(credited, apply=True) == [("credit_grants", "missing", True)] * len(lost)
+    assert granted(credited) == {**lost, **kept}
+    assert credited.unsound_credits() == []
+    assert differences(credited) == []
+
+
+def test_a_grant_by_hand_stands_for_the_invoice_in_a_rebuild_too(credited):
+    invoice = credited.value("SELECT stripe_invoice_id FROM {s}.credit_grants WHERE user_id = 'user_ada' AND live"
+                             " AND source = 'invoice' LIMIT 1")
+    lose_credits(credited, "user_ada")
+    credited.value("SELECT {s}.add_subscription_credits('cus_ada', %s, null, 70, 'by hand')", (invoice,))
+    found = credited.rows("SELECT row_key ->> 'grant_key' AS key FROM {s}.rebuild_billing_state(true)")
+    assert found and not [row for row in found if row["key"].startswith(invoice)]
+    assert differences(credited) == []
+    assert credited.unsound_credits() == []
+
+
+def test_without_payloads_invoices_still_grant_what_is_missing(credited):
+    credited.execute("DELETE FROM {s}.stripe_event_payloads")
+    before = {row["source"] for key, row in granted(credited).items() if key[0] == "user_bob"}
+    lose_credits(credited, "user_bob")
+    assert {kind for kind in differences(credited, apply=True)} == {("credit_grants", "missing", True)}
+    # The event that began the trial was the only one to tell of it; what a person granted nobody else knows.
+    after = {row["source"] for key, row in granted(credited).items() if key[0] == "user_bob"}
+    assert (before, after) == ({"invoice", "trial", "manual"}, {"invoice"})
+    assert differences(credited) == []
+    assert credited.unsound_credits() == []
+
+
+def test_a_grant_that_no_event_accounts_for_stays(credited):
+    """What was granted is a fact, whatever the price says by now."""
+    credited.execute("""UPDATE {s}.credit_grants SET grant_key = 'in_gone:period', stripe_invoice_id = 'in_gone'
+                         WHERE user_id = 'user_ada' AND source = 'trial'""")
+    before = granted(credited)
+    assert differences(credited, apply=True) == [("credit_grants", "missing", True)]  # the trial
+    assert before.items() <= granted(credited).items()
+    assert credited.unsound_credits() == []

@@ -17,7 +17,7 @@ def true_or_flagged(database, run):
 def test_live_mode_and_another_time(databases, tmp_path):
     run = Run(tmp_path, "--seed", 3, "--customers", 15, "--livemode", "--start", "2024-02-29", "--months", 14)
     assert run.summary["start"] == "2024-02-29T00:00:00+00:00"
-    database = databases("billing")
+    database = databases("billing").grant_since_ever()
     database.execute("SELECT {s}.set_billing_setting('mode', 'live', 'simulated')")
     deliver(database, run)
     finish(database, run)
@@ -26,6 +26,7 @@ def test_live_mode_and_another_time(databases, tmp_path):
 
 
 def test_posted_to_a_worker(worker, database, tmp_path):
+    database.grant_since_ever()
     run = Run(tmp_path, "--seed", 4, "--customers", 15, "--order", "shuffled", "--duplicates", "0.1",
               "--post", worker.webhook, "--connections", 4)
     report = dict(line.split(" ", 1) for line in run.result.stdout.splitlines())

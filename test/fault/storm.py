@@ -118,6 +118,7 @@ def report(faults, deliveries, operator, verdict, stage, crashes, deaths):
             ("deadlocks logged", log.count("deadlock detected")),
             ("retried early to settle", verdict.forced),
             ("users ambiguous", verdict.ambiguous),
+            ("credits granted", verdict.credits),
             ("server crashes", len(crashes)),
             ("worker exits of their own", len(deaths)),
             ("lost", len(verdict.lost)),

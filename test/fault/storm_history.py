@@ -21,6 +21,7 @@ class History:
     truth: dict  # user id -> what is true at the end
     as_of: datetime.datetime
     whole_truth: bool  # the truth is a whole state, not some members of the subscriptions
+    credits: list  # {user_id, credits}: what users must have been granted; empty when nobody knows
 
 
 def live(number, rng):
@@ -87,7 +88,7 @@ def made_up(seed, customers):
     order = interleaved(lives, rng)
     made = {event["id"]: payload_of(event) for event in order}
     as_of = datetime.datetime.fromtimestamp(AS_OF, datetime.timezone.utc)
-    return History(made, disturbed(list(made), rng), links, truth, as_of, whole_truth=False)
+    return History(made, disturbed(list(made), rng), links, truth, as_of, whole_truth=False, credits=[])
 
 
 def interleaved(lives, rng):
@@ -128,4 +129,5 @@ def recorded(directory):
     as_of = datetime.datetime.fromisoformat(told[0]["as_of"].replace("Z", "+00:00"))
     in_order = sorted(made, key=lambda event_id: json.loads(made[event_id])["created"])
     return History({event_id: made[event_id] for event_id in in_order}, deliveries, links,
-                   {each["user_id"]: each["state"] for each in told}, as_of, whole_truth=True)
+                   {each["user_id"]: each["state"] for each in told}, as_of, whole_truth=True,
+                   credits=[{name: each[name] for name in ("user_id", "credits")} for each in told])

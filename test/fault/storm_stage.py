@@ -129,7 +129,7 @@ class Stage(contextlib.ExitStack):
         # No template beside it: after a crash the server syncs every file that there is.
         self.database = Database(self.cluster, name=self.cluster.create_database("storm"))
         self.cluster.create_extension("storm")
-        self.database.create_role(ROLE, "worker")
+        self.database.grant_since_ever().create_role(ROLE, "worker")
         if not self.skipped:
             disk = SmallDisk(self.cluster, 32 + events * 4 // 1024)
             self.skipped = disk.reason

@@ -26,4 +26,5 @@ def test_storm_loses_doubles_and_changes_nothing(tmp_path):
     assert [kind for kind in KINDS if not table[kind]] == [], "kinds of faults that were never made"
     assert [table[name] for name in ("lost", "doubled", "differing", "never acknowledged")] == [0, 0, 0, 0]
     assert table["acknowledged"] == table["events"] > 3000
+    assert table["credits granted"] > 0
     assert table["posts"] > table["acknowledged"], "nothing was ever refused"

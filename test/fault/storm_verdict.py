@@ -4,6 +4,7 @@ import json
 import time
 
 from harness.database import Database
+from harness.history import rows_of, untrue_credits
 
 # As Database.facts() hides it; what an event waited for last depends on who came first.
 HIDDEN = sorted(Database.VOLATILE | {"waiting_for"})
@@ -15,6 +16,7 @@ TABLES = {
     "billing_users": "user_id",
     "user_subscriptions": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
+    "credit_grants": "user_id, grant_key",
 }
 # Of a state: when it was stored, and whether.
 TIMES = {"cached", "cached_at", "expires_at"}
@@ -28,6 +30,7 @@ class Verdict:
         self.doubled = []
         self.differing = []
         self.ambiguous = 0
+        self.credits = 0  # granted by invoices and trials
         self.forced = 0  # events that only an early retry has settled
 
     def clean(self):
@@ -36,7 +39,7 @@ class Verdict:
 
 def deliver_calmly(cluster, history):
     """A database that gets each event once, in Stripe's order, from one session."""
-    database = Database(cluster)
+    database = Database(cluster).grant_since_ever()
     for user, customer in history.links:
         database.link(user, customer)
     ids = list(history.made)
@@ -77,13 +80,13 @@ def rows_by_key(database, table):
     """{key: digest of what must be equal}: whole rows of a long run would not fit into memory."""
     columns = TABLES[table]
     rows = database.rows(f"""SELECT jsonb_build_array({columns})::text AS key,
-                                    md5((to_jsonb(t) - %s::text[])::text) AS digest FROM {{s}}.{table} AS t""",
+                                    md5((to_jsonb(t) - %s::text[])::text) AS digest FROM {rows_of(table)} AS t""",
                          (HIDDEN,))
     return collections.Counter((row["key"], row["digest"]) for row in rows)
 
 
 def show(database, table, key):
-    rows = database.rows(f"""SELECT to_jsonb(t) - %s::text[] AS row FROM {{s}}.{table} AS t
+    rows = database.rows(f"""SELECT to_jsonb(t) - %s::text[] AS row FROM {rows_of(table)} AS t
                               WHERE jsonb_build_array({TABLES[table]}) = %s::jsonb""", (HIDDEN, key))
     return [row["row"] for row in rows]
 
@@ -106,6 +109,7 @@ def judge(stage, calm, history, acknowledged, verdict):
     for table in TABLES:
         compare_table(wild, calm, table, verdict)
     compare_states(wild, calm, history, verdict)
+    compare_credits(wild, history, verdict)
     for row in wild.rows("SELECT * FROM {s}.rebuild_billing_state()"):
         verdict.differing.append(f"rebuild_billing_state: {json.dumps(row, default=str)[:1000]}")
     for row in wild.rows("SELECT * FROM {s}.verify_credit_ledger()"):
@@ -119,7 +123,7 @@ def compare_table(wild, calm, table, verdict):
     known = {key for key, _ in expected}
     for number, key in enumerate(sorted(keys)):
         # An effect that the calm run does not have is a doubled one.
-        extra = counts[key] > 1 or (table == "audit_logs" and key not in known)
+        extra = counts[key] > 1 or (table in ("audit_logs", "credit_grants") and key not in known)
         kind = verdict.doubled if extra else verdict.differing
         told = difference(show(wild, table, key), show(calm, table, key)) if number < EXAMPLES else ""
         kind.append(f"{table} {key}: {told}")
@@ -129,6 +133,9 @@ def compare_states(wild, calm, history, verdict):
     """Each user's state at one instant, in both databases and in truth; and what the cache tells at this moment."""
     for user, truth in history.truth.items():
         got, expected = wild.state(user, history.as_of), calm.state(user, history.as_of)
+        # What there was at a past instant follows from when each grant was written down.
+        for state in (got, expected):
+            state.pop("credits", None)
         if got != expected:
             verdict.differing.append(f"state of {user}: {difference([got], [expected])}")
         elif got["ambiguous"]:
@@ -141,6 +148,18 @@ def compare_states(wild, calm, history, verdict):
                           WHERE cached - %s::text[] <> fresh - %s::text[]""", (sorted(TIMES), sorted(TIMES)))
     for row in stale:
         verdict.differing.append(f"cache of {row['user_id']}: {difference([row['cached']], [row['fresh']])}")
+
+
+def compare_credits(wild, history, verdict):
+    """What invoices and trials have granted, and what they must have."""
+    verdict.credits = wild.value(
+        "SELECT coalesce(sum(amount), 0)::bigint FROM {s}.credit_grants WHERE source IN ('invoice', 'trial')")
+    if not history.credits:
+        return
+    ambiguous = {user["user_id"] for user in history.credits if wild.state(user["user_id"], history.as_of)["ambiguous"]}
+    for user, found in untrue_credits(wild, history.credits).items():
+        if user not in ambiguous:
+            verdict.differing.append(f"credits of {user}: {str(found)[:1000]}")
 
 
 def untrue(state, truth, whole):

@@ -15,7 +15,15 @@ TABLES = {
     "billing_users": "user_id",
     "user_subscriptions": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
+    "credit_grants": "user_id, grant_key",
 }
+# Of a grant what is due in the end. How much of it was granted at first and then taken back, when, and its place among
+# the others depend on what was known when it was written down; whose trial it was, on whose event came first.
+GRANTS_DUE = """(SELECT user_id, grant_key, amount - reversal_target AS due, category, source, stripe_invoice_id, priority,
+                        requires_subscription, rollover,
+                        CASE WHEN grant_key <> 'trial' THEN stripe_subscription_id END AS stripe_subscription_id
+                   FROM {s}.credit_grants WHERE amount > reversal_target)"""
+ROWS = {"credit_grants": GRANTS_DUE, "audit_logs": "(SELECT * FROM {s}.audit_logs WHERE action <> 'setting_changed')"}
 # What an event waited for last depends on who came first.
 HIDDEN = sorted(Database.VOLATILE | {"waiting_for"})
 
@@ -75,10 +83,30 @@ def compare_with_truth(database, run):
             flagged.add(user["user_id"])
         elif found := untrue(user, state, rows):
             wrong[user["user_id"]] = found
+    for user_id, found in untrue_credits(database, run.truth).items():
+        if user_id not in flagged:
+            wrong.setdefault(user_id, []).extend(found)
     known = {one["stripe_subscription_id"] for user in run.truth for one in user["subscriptions"]}
     for subscription_id in rows.keys() - known:
         wrong[rows[subscription_id]["user_id"]] = f"{subscription_id}, which nobody has"
     return flagged, wrong
+
+
+def untrue_credits(database, truth):
+    """Whose grants are not those that must exist: {user: [(invoice or trial, granted, true)]}. Of upgrades, and of
+    invoices whose credits the truth does not tell, nothing is said."""
+    granted = collections.defaultdict(dict)
+    for row in database.rows("""SELECT user_id, coalesce(stripe_invoice_id, grant_key) AS source, sum(amount) AS amount
+                                  FROM {s}.credit_grants WHERE source IN ('invoice', 'trial') GROUP BY 1, 2"""):
+        granted[row["user_id"]][row["source"]] = int(row["amount"])
+    wrong = {}
+    for user in truth:
+        got, due = granted.pop(user["user_id"], {}), user["credits"]
+        found = [(source, got.get(source, 0), due.get(source, 0)) for source in sorted({*got, *due})
+                 if due.get(source, 0) is not None and got.get(source, 0) != due.get(source, 0)]
+        if found:
+            wrong[user["user_id"]] = found
+    return wrong | {user_id: [("nobody's", sources, {})] for user_id, sources in granted.items()}
 
 
 def untrue(user, state, rows):
@@ -102,8 +130,12 @@ def fingerprints(database):
     """{table: how often each (key, digest of what has to be equal)}: whole rows of many would not fit into memory."""
     return {table: collections.Counter((row["key"], row["digest"]) for row in database.rows(
                 f"""SELECT jsonb_build_array({key})::text AS key, md5((to_jsonb(t) - %s::text[])::text) AS digest
-                      FROM {{s}}.{table} AS t""", (HIDDEN,)))
+                      FROM {rows_of(table)} AS t""", (HIDDEN,)))
             for table, key in TABLES.items()}
+
+
+def rows_of(table):
+    return ROWS.get(table, f"{{s}}.{table}")
 
 
 def divergent_rows(one, other):

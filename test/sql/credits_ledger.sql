@@ -157,6 +157,7 @@ SELECT * FROM t.found_after($$UPDATE credit_accounts SET held = held - 1 WHERE u
 SELECT * FROM t.found_after($$UPDATE credit_accounts SET subscription_credits = 1 WHERE user_id = 'cy'$$);
 SELECT * FROM t.found_after($$UPDATE credit_accounts SET last_transaction_id = 99 WHERE user_id = 'cy'$$);
 SELECT * FROM t.found_after($$UPDATE credit_accounts SET debt = 1, balance = 2 WHERE user_id = 'cy'$$);
+SELECT * FROM t.found_after($$UPDATE credit_accounts SET next_due_at = 'infinity' WHERE user_id = 'cy'$$);
 SELECT * FROM t.found_after($$UPDATE credit_grants SET remaining = remaining + 1, spent = spent - 1 WHERE user_id = 'cy' AND grant_id = 1$$);
 SELECT * FROM t.found_after($$UPDATE credit_grants SET held = 0 WHERE user_id = 'cy'$$);
 SELECT * FROM t.found_after($$UPDATE credit_grants SET live = NOT live WHERE user_id = 'cy'$$);

@@ -14,6 +14,7 @@ SELECT grant_credits('ada', 100) ->> 'status' AS ada, grant_credits('bob', 100) 
        hold_credits('bob', 5) ->> 'hold_id' AS bobs_hold;
 CREATE TABLE t.before AS SELECT * FROM credit_transactions;
 \x
+\a
 -- Amounts.
 SELECT * FROM t.refusals(ARRAY['SELECT use_credits_validated(''ada'', 0)', 'SELECT use_credits_validated(''ada'', -1)', 'SELECT use_credits_validated(''ada'', NULL)',
     'SELECT hold_credits(''ada'', -9223372036854775808)', 'SELECT capture_hold(''bob'', 1, 0)', 'SELECT refund_credits(''bob'', 2, -1)', 'SELECT grant_credits(''ada'', 0)',
@@ -59,6 +60,7 @@ SELECT * FROM t.refusals(ARRAY['SELECT use_credits_batch((SELECT jsonb_agg(jsonb
     'SELECT use_credits_batch(jsonb_build_array(jsonb_build_object(''user_id'', repeat(''u'', 256), ''amount'', 1)))',
     'SELECT use_credits_batch(jsonb_build_array(jsonb_build_object(''user_id'', ''ada'', ''amount'', 1), jsonb_build_object(''user_id'', ''ada'', ''amount'', 1, ''metadata'', jsonb_build_object(''a'', repeat(''x'', 16384)))))']);
 \x
+\a
 -- Of all that nothing was done.
 SELECT user_id, transaction_id FROM credit_transactions EXCEPT SELECT user_id, transaction_id FROM t.before;
 SELECT user_id, balance, held, last_grant_id, last_hold_id FROM credit_accounts ORDER BY 1;

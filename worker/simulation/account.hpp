@@ -32,6 +32,7 @@ struct Bill {
   Customer* customer = nullptr;
   Subscription* subscription = nullptr;  // null for a one-off
   std::shared_ptr<Paid> paid;
+  bool ends_trial = false;
 };
 using BillPtr = std::shared_ptr<Bill>;
 
@@ -52,6 +53,8 @@ class Account {
   // Whether an event has named the user of the customer.
   bool is_named(const Customer& customer) const { return named_.count(customer.id) > 0; }
   bool livemode() const { return shape_.livemode; }
+  // Of the first trial that brought any: those that follow bring none.
+  std::int64_t trial_credits() const { return trial_credits_; }
 
  private:
   // The agenda, the clock and the telling: account.cpp.
@@ -130,6 +133,7 @@ class Account {
   void ask_for_action(const BillPtr& bill);
   void retry(const BillPtr& bill);
   void exhaust(const BillPtr& bill);
+  void note_paid(Bill& bill);
   void mark_overdue(const Bill& bill);
   void mark_settled(const Bill& bill);
   void set_delinquent(const Bill& bill, bool delinquent);
@@ -179,6 +183,7 @@ class Account {
   std::deque<Subscription> subscriptions_;
   std::deque<Schedule> schedules_;
   std::set<std::string> named_;
+  std::int64_t trial_credits_ = 0;
 };
 
 }  // namespace billing::simulation

@@ -127,6 +127,7 @@ void Account::end_trial(Subscription& s) {
     s.trial_end = s.anchor = now_;
     begin_period(s, now_);
     bill = make_bill(s, "subscription_update");
+    bill->ends_trial = true;
     bill->invoice.lines = period_lines(s, s.period);
     s.latest_invoice = bill->invoice.id;
   });

@@ -85,6 +85,7 @@ void Account::enter_phase(Subscription& s) {
   const Phase& phase = s.schedule->phases[s.schedule->current];
   s.items.front().price = phase.price;
   s.items.front().quantity = phase.quantity;
+  s.items_changed = now_;
 }
 
 void Account::trial_over(Subscription& s) {

@@ -36,6 +36,7 @@ void Account::change_items(Subscription& s, const std::function<void()>& edit) {
   change(s, [&] {
     const std::vector<Item> before = s.items;
     edit();
+    s.items_changed = now_;
     if (s.status != "active") return;
     prorate(s, before);
     if (!billed_now || s.pending.empty()) return;
@@ -81,6 +82,7 @@ void Account::switch_interval(Subscription& s) {
   BillPtr bill;
   change(s, [&] {
     s.items.front().price = to[static_cast<std::size_t>(found)];
+    s.items_changed = now_;
     s.anchor = now_;
     begin_period(s, now_);
     bill = make_bill(s, "subscription_update");

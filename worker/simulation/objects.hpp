@@ -25,6 +25,7 @@ struct Period {
 struct Product {
   std::string id, name, description;
   Seconds created = 0, updated = 0;
+  Metadata metadata;
 };
 
 struct Price {
@@ -33,6 +34,10 @@ struct Price {
   int months = 1;                // 12 for a yearly price
   Seconds created = 0;
   bool active = true;
+  Metadata metadata;
+  // Not part of the snapshot: what its metadata, or its product's, come to.
+  std::int64_t credits = 0;  // a month and unit
+  std::int64_t trial_credits = 0;
 };
 
 // What names the user of a customer.
@@ -92,6 +97,11 @@ struct Line {
 struct Paid {
   Seconds until = 0;
   bool refunded = false;  // in full
+  std::string invoice;
+  Seconds created = 0;          // the invoice
+  std::int64_t credits = 0;     // of its whole periods, prorations aside
+  bool by_interval = false;     // they come month by month, and a change ends what has still to come
+  bool partly_covered = false;  // another period's credits may stand for some of them
 };
 
 struct Subscription {
@@ -110,6 +120,7 @@ struct Subscription {
   std::vector<Line> pending;      // prorations for the next invoice
   std::set<std::string> overdue;  // invoices
   std::vector<std::shared_ptr<Paid>> paid;
+  Time items_changed;  // the last time
   unsigned cycle = 0;  // counts up when a planned renewal is no longer the right one
   Seconds told = 0;    // time and API version of its last event
   std::string_view told_version;

@@ -218,7 +218,11 @@ std::string options_help() {
       "  pg_billing simulate --out DIR [FLAG]...              write events, truth, missing links, summary\n"
       "  pg_billing simulate - [FLAG]...                      write the events to standard output\n"
       "  pg_billing simulate --post URL [--out DIR] [FLAG]... post them signed, as Stripe would\n\n"
-      "A RATE is a share from 0 to 1, a TIME a date, an ISO time, seconds since 1970 or now.\n\n";
+      "A RATE is a share from 0 to 1, a TIME a date, an ISO time, seconds since 1970 or now.\n\n"
+      "The plans' prices grant 30, 200 and 500 credits a month by their metadata, yearly ones month by "
+      "month, "
+      "one by its\nproduct's; one carries over what is left, one has credits for a trial, extra seats have "
+      "none. truth.jsonl tells the\ncredits that a user must have been granted, but for upgrades.\n\n";
   for (const Flag& flag : kFlags) {
     out.append("  ").append(flag.name);
     if (!flag.value.empty()) out.append(" ").append(flag.value);

@@ -20,10 +20,13 @@ Json summary_json(const History& history, const Delivery::Counts& counts, Second
   std::size_t customers = 0;
   std::size_t subscriptions = 0;
   std::size_t links = 0;
+  std::int64_t credits = 0;
   for (const Account& account : history.accounts()) {
     customers += account.customers().size();
     subscriptions += account.subscriptions().size();
     links += missing_links(account).size();
+    for (const Json& amount : true_credits(account))
+      if (!amount.is_null()) credits += amount.get<std::int64_t>();
   }
   Json json = Json::object();
   json["seed"] = scenario.seed;
@@ -35,6 +38,7 @@ Json summary_json(const History& history, const Delivery::Counts& counts, Second
   json["customers"] = customers;
   json["subscriptions"] = subscriptions;
   json["missing_links"] = links;
+  json["credits_granted"] = credits;
   json["events"] = counts.made;
   json["delivered"] = counts.delivered;
   json["duplicates"] = counts.duplicates;

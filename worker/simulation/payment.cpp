@@ -63,14 +63,26 @@ void Account::pay(const BillPtr& bill) {
   tell("invoice.payment_succeeded", invoice);
   if (shape_.version.basil && !invoice.payment.empty()) tell("invoice_payment.paid", InvoicePayment{invoice});
   if (bill->subscription != nullptr) {
-    for (const Line& line : invoice.lines) {
-      if (line.proration) continue;
-      if (!bill->paid) bill->subscription->paid.push_back(bill->paid = std::make_shared<Paid>());
-      bill->paid->until = line.period.end;
-    }
+    note_paid(*bill);
     mark_settled(*bill);
   }
   maybe_return(bill);
+}
+
+void Account::note_paid(Bill& bill) {
+  for (const Line& line : bill.invoice.lines) {
+    if (line.proration) continue;
+    if (!bill.paid) bill.subscription->paid.push_back(bill.paid = std::make_shared<Paid>());
+    Paid& paid = *bill.paid;
+    paid.invoice = bill.invoice.id;
+    paid.created = bill.invoice.created;
+    paid.until = line.period.end;
+    paid.partly_covered = bill.invoice.reason == "subscription_update" && !bill.ends_trial;
+    // A trial costs nothing, and its lines bring nothing.
+    const std::int64_t credits = line.amount > 0 ? line.price->credits * line.quantity : 0;
+    paid.credits += credits * line.price->months;
+    paid.by_interval = paid.by_interval || (credits > 0 && line.price->months > 1);
+  }
 }
 
 // One attempt that the bank declines.

@@ -47,6 +47,7 @@ Json to_json(const Product& product, const Shape& shape) {
   json["created"] = product.created;
   json["description"] = or_null(product.description);
   json["livemode"] = shape.livemode;
+  json["metadata"] = product.metadata;
   json["name"] = product.name;
   json["updated"] = product.updated;
   return json;
@@ -66,6 +67,7 @@ Json to_json(const Price& price, const Shape& shape) {
   json["created"] = price.created;
   json["livemode"] = shape.livemode;
   json["lookup_key"] = or_null(price.lookup_key);
+  json["metadata"] = price.metadata;
   json["nickname"] = price.nickname;
   json["product"] = price.product;
   json["recurring"]["interval"] = price.months == 12 ? "year" : "month";
@@ -88,6 +90,7 @@ Json plan_json(const Price& price, const Shape& shape) {
   json["created"] = price.created;
   json["interval"] = price.months == 12 ? "year" : "month";
   json["livemode"] = shape.livemode;
+  json["metadata"] = price.metadata;
   json["nickname"] = price.nickname;
   json["product"] = price.product;
   return json;

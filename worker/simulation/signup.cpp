@@ -102,6 +102,9 @@ void Account::start_trial(Subscription& s) {
   s.trial_start = now_;
   s.trial_end = s.anchor = now_ + random_.pick(kDays) * kDay;
   s.period = {now_, *s.trial_end};
+  std::int64_t credits = 0;
+  for (const Item& item : s.items) credits += item.price->trial_credits * item.quantity;
+  if (trial_credits_ == 0) trial_credits_ = credits;
   const BillPtr bill = make_bill(s, "subscription_create");
   s.latest_invoice = bill->invoice.id;
   tell("customer.subscription.created", s, "new");

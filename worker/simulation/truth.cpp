@@ -35,6 +35,18 @@ std::vector<billing::Subscription> true_subscriptions(const Account& account) {
   return all;
 }
 
+Json true_credits(const Account& account) {
+  Json credits = Json::object();
+  if (account.trial_credits() > 0) credits["trial"] = account.trial_credits();
+  for (const Subscription& s : account.subscriptions()) {
+    for (const auto& paid : s.paid) {
+      const bool cut = paid->by_interval && s.items_changed >= paid->created;
+      credits[paid->invoice] = paid->partly_covered || cut ? Json(nullptr) : Json(paid->credits);
+    }
+  }
+  return credits;
+}
+
 Json true_state(const Account& account, Seconds as_of) {
   const std::vector<billing::Subscription> subscriptions = true_subscriptions(account);
   const UserState state = judge_user(subscriptions, AccessRules{}, instant(as_of));
@@ -44,6 +56,11 @@ Json true_state(const Account& account, Seconds as_of) {
   json["state"] = state_json(account.user_id(), subscriptions, state);
   Json& customers = json["customers"] = Json::array();
   for (const Customer& customer : account.customers()) customers.push_back(customer.id);
+  Json& credits = json["credits"] = true_credits(account);
+  std::int64_t granted = 0;
+  for (const Json& amount : credits)
+    if (!amount.is_null()) granted += amount.get<std::int64_t>();
+  json["credits_granted"] = granted;
   Json& list = json["subscriptions"] = Json::array();
   for (std::size_t i = 0; i < subscriptions.size(); ++i) {
     const Subscription& s = account.subscriptions()[i];

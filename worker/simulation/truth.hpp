@@ -12,8 +12,14 @@ namespace billing::simulation {
 std::vector<billing::Subscription> true_subscriptions(const Account& account);
 
 // {"user_id", "as_of", "state": what get_user_subscription_state(user_id, as_of) says,
-//  "customers": [...], "subscriptions": [{"object": the last snapshot, "paid_through", ...}]}
+//  "customers": [...], "subscriptions": [{"object": the last snapshot, "paid_through", ...}],
+//  "credits": what true_credits says, "credits_granted": their sum, as far as it is told}
 Json true_state(const Account& account, Seconds as_of);
+
+// {"trial": credits, "in_...": credits of each paid invoice with whole periods}, refunds aside. Upgrades
+// (prorations) are not told; null is an invoice that other periods may stand for in part, or that pays for
+// months to come which a later change has ended.
+Json true_credits(const Account& account);
 
 // {"user_id", "stripe_customer_id"} of each customer whose user no event names.
 std::vector<Json> missing_links(const Account& account);
