@@ -32,20 +32,29 @@ std::vector<SubscriptionInvoice> in_order(const std::vector<const Json*>& object
 }
 
 // Prorations of some versions don't say which item they are of: the one that has the price, or the only one.
+// Only what is billed together, or for the same time, tells: other invoices need not be given.
 void complete_items(std::vector<SubscriptionInvoice>& invoices) {
-  std::map<std::string, std::set<std::string>> of_price;
-  std::set<std::string> all;
+  struct Named {
+    const SubscriptionInvoice* invoice;
+    const InvoiceLine* line;
+    std::string item;
+  };
+  std::vector<Named> all_named;
   for (const SubscriptionInvoice& invoice : invoices) {
     for (const InvoiceLine& line : invoice.lines) {
-      if (line.item.empty()) continue;
-      of_price[line.price_id].insert(line.item);
-      all.insert(line.item);
+      if (!line.item.empty()) all_named.push_back({&invoice, &line, line.item});
     }
   }
   for (SubscriptionInvoice& invoice : invoices) {
     for (InvoiceLine& line : invoice.lines) {
       if (!line.item.empty()) continue;
-      const std::set<std::string>& named = of_price[line.price_id];
+      std::set<std::string> named, all;
+      for (const Named& other : all_named) {
+        const bool same_time = other.line->start < line.end && line.start < other.line->end;
+        if (other.invoice != &invoice && !same_time) continue;
+        all.insert(other.item);
+        if (other.line->price_id == line.price_id) named.insert(other.item);
+      }
       if (named.size() == 1) line.item = *named.begin();
       if (named.empty() && all.size() == 1) line.item = *all.begin();
     }

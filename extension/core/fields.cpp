@@ -180,7 +180,7 @@ std::string parent_id(const std::string& object_type, const Json& object) {
   if (object_type == "charge") return first_of(payment_invoice(object), id_of(object, "payment_intent"));
   if (object_type == "payment_intent") return payment_invoice(object);
   if (object_type == "refund" || object_type == "dispute") {
-    return first_of(refund_charge(object), id_of(object, "payment_intent"));
+    return first_of(id_of(object, "payment_intent"), refund_charge(object));
   }
   if (object_type == "invoice_payment") return invoice_payment_invoice(object);
   if (object_type == "credit_note") return id_of(object, "invoice");

@@ -37,7 +37,8 @@ bool concerns_user(const Work& work) {
     return true;
   // A refund may come, and fail again later: then the charge is not refunded any more.
   if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
-  return event.object_type == "invoice" && fields::invoice_is_paid(event.object);
+  return event.object_type == "invoice" &&
+         (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));
 }
 
 bool pays_invoice(const Event& event) {

@@ -144,7 +144,7 @@ Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<Key>&
   return lack;
 }
 
-Catalogue read_catalogue(const std::set<Key>& prices) {
+Catalogue read_catalogue(const std::set<Key>& prices, std::set<std::string>& unsure) {
   Catalogue catalogue;
   pg::Texts account, id;
   pg::Flags livemode;
@@ -157,7 +157,10 @@ Catalogue read_catalogue(const std::set<Key>& prices) {
   const pg::Rows rows = read_prices.run(account, livemode, id);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Json product = rows.null(i, 2) ? Json(nullptr) : parse_json(rows.view(i, 2));
-    catalogue[rows.text(i, 0)] = read_price(parse_json(rows.view(i, 1)), product);
+    const Json price = parse_json(rows.view(i, 1));
+    if (!product.is_object() && !mentions_credits(price) && !fields::price_product(price).empty())
+      unsure.insert(rows.text(i, 0));
+    catalogue[rows.text(i, 0)] = read_price(price, product);
   }
   return catalogue;
 }

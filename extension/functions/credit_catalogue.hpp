@@ -29,8 +29,9 @@ struct Lack {
 };
 Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<mirror::Key>& unknown);
 
-// These prices, as far as they are known.
-Catalogue read_catalogue(const std::set<mirror::Key>& prices);
+// These prices, as far as they are known. Those that say nothing themselves, and whose product is not known,
+// are `unsure`.
+Catalogue read_catalogue(const std::set<mirror::Key>& prices, std::set<std::string>& unsure);
 
 // Whether a product or price says anything about credits.
 bool mentions_credits(const Json& object);

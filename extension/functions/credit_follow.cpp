@@ -7,6 +7,7 @@
 #include "core/credit_line.hpp"
 #include "core/fields.hpp"
 #include "functions/credit_catalogue.hpp"
+#include "functions/credit_sources.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/payment_facts.hpp"
 #include "pg/spi.hpp"
@@ -15,38 +16,11 @@ namespace billing::credits::follow {
 
 namespace {
 
-#define SOURCE_COLUMNS                                                                              \
-  "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object::text FROM " \
-  "@stripe_objects o "
-pg::Statement sources_by_id(SOURCE_COLUMNS
-                            "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
-                            " AND o.object_id = ANY ($3) AND o.livemode = $4 AND o.object IS NOT NULL");
-pg::Statement sources_of_customers(SOURCE_COLUMNS
-                                   "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
-                                   " AND o.livemode = $3 AND o.object IS NOT NULL");
-// Those that reach beyond an instant, and those that pay for no whole period.
-pg::Statement invoices_of_subscriptions(
-    SOURCE_COLUMNS
-    "JOIN unnest($1, $2) k(subscription, since) ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
-    " WHERE o.livemode = $3 AND o.object IS NOT NULL AND (o.paid_until IS NULL OR o.paid_until > k.since)");
-#undef SOURCE_COLUMNS
-
 pg::Statement existing_grants(
     "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
-    "  g.reversal_debt, g.source FROM @credit_grants g"
+    "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint FROM @credit_grants g"
     " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)");
 pg::Statement installed_at("SELECT last_value FROM @billing_installation");
-const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
-
-struct Source {
-  std::string user_id;
-  std::string customer_id;
-  std::string account;
-  std::string type;
-  std::string id;
-  Json object;
-};
-
 struct Existing {
   std::int64_t id = 0;
   std::string key;
@@ -55,6 +29,7 @@ struct Existing {
   Amount amount = 0;
   Amount reversed = 0;
   ReversalTarget target;  // as it stands; debt_limit = what became debt
+  Amount full = 0;        // what it would have been without other invoices
 };
 using ExistingGrants = std::map<std::string, std::vector<Existing>>;  // by user
 
@@ -63,6 +38,14 @@ struct Change {
   std::map<std::int64_t, ReversalTarget> reversals;  // by grant
   bool empty() const { return grants.empty() && reversals.empty(); }
 };
+
+// The invoice line that a key is of, without the number of its interval.
+std::string line_of(const std::string& key) {
+  for (const char* rule : {":period", ":upgrade"})
+    if (const std::size_t at = key.rfind(rule); at != std::string::npos)
+      return key.substr(0, at + std::string_view(rule).size());
+  return key;
+}
 
 pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
 
@@ -77,7 +60,8 @@ ExistingGrants read_existing(const std::set<std::string>& users) {
                                       rows.text(i, 8),
                                       rows.number(i, 4),
                                       rows.number(i, 5),
-                                      {rows.number(i, 6), rows.number(i, 7)}});
+                                      {rows.number(i, 6), rows.number(i, 7)},
+                                      rows.maybe_number(i, 9).value_or(rows.number(i, 4))});
   return found;
 }
 
@@ -121,45 +105,7 @@ class Follow {
     for (const auto& [user, grants] : read_existing(payers))
       for (const Existing& grant : grants)
         if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
-    if (!ids.empty()) add(sources_by_id.run(texts(customers), kSourceTypes, texts(ids), settings_.live));
-    if (!whole.empty()) add(sources_of_customers.run(texts(whole), kSourceTypes, settings_.live));
-    for (const auto& [id, source] : sources_) reviewed_.insert(id);
-    add_siblings();
-  }
-
-  // What an invoice grants depends on the others of its subscription whose time overlaps: all of them, and
-  // theirs.
-  void add_siblings() {
-    std::map<std::string, Seconds> known;
-    for (;;) {
-      std::map<std::string, Seconds> since;  // by subscription
-      for (const auto& [id, source] : sources_) {
-        if (source.type != "invoice") continue;
-        const std::string subscription = fields::invoice_subscription(source.object);
-        const auto [place, inserted] = since.emplace(subscription, kLastSecond);
-        for (const Json& line : list_of(source.object, "lines"))
-          place->second = std::min(place->second, time_of(at(line, "period"), "start").value_or(kLastSecond));
-      }
-      since.erase("");
-      if (since == known) return;
-      pg::Texts subscriptions;
-      pg::Times times;
-      for (const auto& [subscription, time] : since) {
-        subscriptions.push_back(subscription);
-        times.add(time);
-      }
-      add(invoices_of_subscriptions.run(subscriptions, times, settings_.live));
-      known = std::move(since);
-    }
-  }
-
-  void add(const pg::Rows& rows) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto user = user_of_.find(rows.text(i, 3));
-      if (user == user_of_.end() || sources_.count(rows.text(i, 2)) > 0) continue;
-      sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3), rows.text(i, 0),
-                                   rows.text(i, 1), rows.text(i, 2), parse_json(rows.view(i, 4))};
-    }
+    sources_ = Sources(user_of_, settings_.live).read(customers, ids, whole, reviewed_);
   }
 
   void plan() {
@@ -174,7 +120,7 @@ class Follow {
     for (const Trial& trial : trials_)
       for (const SubscriptionItem& item : trial.subscription.items)
         want(trial.subscription.account, item.price_id);
-    catalogue_ = read_catalogue(prices);
+    catalogue_ = read_catalogue(prices, unsure_);
 
     std::map<std::string, std::vector<const Json*>> invoices;  // by subscription
     for (const auto& [id, source] : sources_) {
@@ -188,7 +134,11 @@ class Follow {
       }
     }
     for (const auto& [subscription, objects] : invoices)
+      if (is_unsure(objects)) unsure_subscriptions_.insert(subscription);
+    for (const auto& [subscription, objects] : invoices)
       for (PlannedGrant& grant : plan_invoices(objects, catalogue_)) {
+        // Its amount could not grow any more.
+        if (grant.source == "upgrade" && unsure_subscriptions_.count(subscription) > 0) continue;
         const Source& source = sources_.at(grant.invoice_id);
         keep(source.user_id, source.customer_id, source.id, granted_at(source.object), std::move(grant));
       }
@@ -198,11 +148,24 @@ class Follow {
              std::move(*grant));
   }
 
+  // Whether it is not known yet what one of the prices grants: it comes with the price or its product.
+  bool is_unsure(const std::vector<const Json*>& invoices) const {
+    for (const Json* invoice : invoices)
+      for (const std::string& price : prices_of(*invoice))
+        if (catalogue_.count(price) == 0 || unsure_.count(price) > 0) return true;
+    return false;
+  }
+
   // What the invoice itself says about its prices (before basil) counts before what the mirror says.
   void add_embedded(const Source& source) {
     for (const Json& price : embedded_prices("invoice", source.object)) {
       const std::string id = text_of(price, "id").value_or("");
-      if (mentions_credits(price) || catalogue_.count(id) == 0) catalogue_[id] = read_price(price, nullptr);
+      if (!mentions_credits(price) && catalogue_.count(id) > 0) continue;
+      if (mentions_credits(price))
+        unsure_.erase(id);
+      else
+        unsure_.insert(id);
+      catalogue_[id] = read_price(price, nullptr);
     }
   }
 
@@ -233,6 +196,11 @@ class Follow {
     return users;
   }
 
+  bool is_certain(const std::string& invoice_id) const {
+    const Json& invoice = sources_.at(invoice_id).object;
+    return may_grant(invoice) && unsure_subscriptions_.count(fields::invoice_subscription(invoice)) == 0;
+  }
+
   ReversalTarget target_of(const std::string& invoice_id, Amount amount) const {
     const auto found = reversals_.find(invoice_id);
     return found == reversals_.end() ? ReversalTarget{}
@@ -243,20 +211,34 @@ class Follow {
   // share, because a price that grants less today does not make an old grant smaller.
   ReversalTarget target_of(const Existing& grant,
                            const std::map<std::string, const PlannedGrant*>& planned) const {
-    ReversalTarget target = target_of(grant.invoice_id, grant.amount);
     const auto found = planned.find(grant.key);
-    if (found == planned.end() || found->second->full <= found->second->amount) return target;
+    // Only of an upgrade it shows later that it was none.
+    if (found == planned.end() && grant.source == "upgrade" && is_certain(grant.invoice_id)) {
+      ReversalTarget target;
+      target.target = grant.amount;
+      return target;
+    }
+    if (found == planned.end() || found->second->full <= found->second->amount)
+      return target_of(grant.invoice_id, grant.amount);
     const PlannedGrant& plan = *found->second;
-    const Amount due = to_amount(Wide(grant.amount) * plan.amount / plan.full);
-    target.target = std::max(target.target, grant.amount - due);
+    // Of the whole, part of which may have been left out when it was granted.
+    const Amount due = std::min(grant.amount, to_amount(Wide(grant.full) * plan.amount / plan.full));
+    // What is paid back takes its share of what is due, as it would had no more been granted.
+    ReversalTarget target = target_of(grant.invoice_id, due);
+    target.target += grant.amount - due;
     return target;
+  }
+
+  // An invoice that is only looked at beside another one grants no period at today's price.
+  bool may_grant_now(const PlannedGrant& grant) const {
+    return grant.invoice_id.empty() || grant.source == "upgrade" || reviewed_.count(grant.invoice_id) > 0;
   }
 
   std::map<std::string, Change> changes(const ExistingGrants& existing,
                                         const std::set<std::string>& users) const {
     std::map<std::string, Change> changes;
     for (const std::string& user : users) {
-      std::set<std::string> keys;
+      std::set<std::string> keys, lines;
       std::map<std::string, const PlannedGrant*> planned;
       const auto plan = plans_.find(user);
       if (plan != plans_.end())
@@ -265,16 +247,20 @@ class Follow {
       if (const auto found = existing.find(user); found != existing.end()) {
         for (const Existing& grant : found->second) {
           keys.insert(grant.key);
+          lines.insert(line_of(grant.key));
           if (sources_.count(grant.invoice_id) == 0) continue;
           const ReversalTarget target = target_of(grant, planned);
           const bool owes_more = target.target > grant.reversed + grant.target.debt_limit &&
                                  target.debt_limit > grant.target.debt_limit;
-          if (target.target != grant.target.target || owes_more) change.reversals[grant.id] = target;
+          if (target.target != grant.target.target || owes_more ||
+              target.debt_limit < grant.target.debt_limit)
+            change.reversals[grant.id] = target;
         }
       }
       if (plan != plans_.end())
         for (const PlannedGrant& grant : plan->second)
-          if (grant.amount > 0 && keys.count(grant.key) == 0 && keys.count(manual_key(grant.invoice_id)) == 0)
+          if (grant.amount > 0 && keys.count(manual_key(grant.invoice_id)) == 0 &&
+              lines.count(line_of(grant.key)) == 0 && may_grant_now(grant) && keys.insert(grant.key).second)
             change.grants.push_back(grant);
       if (!change.empty()) changes[user] = std::move(change);
     }
@@ -363,6 +349,7 @@ class Follow {
     lot.key = grant.key;
     lot.invoice_id = grant.invoice_id;
     lot.rule = grant.rule;
+    if (grant.full > grant.amount) lot.rule["full"] = grant.full;
     return lot;
   }
 
@@ -374,6 +361,8 @@ class Follow {
   std::map<std::string, Source> sources_;       // by id
   std::set<std::string> reviewed_;              // sources whose payments may have changed
   Catalogue catalogue_;
+  std::set<std::string> unsure_;  // prices
+  std::set<std::string> unsure_subscriptions_;
   std::map<std::string, std::vector<PlannedGrant>> plans_;                  // by user
   std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key
   std::map<std::string, Reversal> reversals_;                               // by source

@@ -35,8 +35,8 @@ void Dependencies::wake_those_who_wait_for(const std::set<mirror::Key>& found,
     if (key.type == "product") reopened.push_back(key.type + ":" + key.id);
   }
   for (const Work* work : works)
-    if (work->event->object_type == "payment_intent" && found.count(mirror::key_of(*work->event)) > 0)
-      due.push_back("charge:" + fields::intent_charge(work->event->object));
+    if (work->event->object_type == "charge" && found.count(mirror::key_of(*work->event)) > 0)
+      due.push_back("payment_intent:" + id_of(work->event->object, "payment_intent"));
   inbox::make_due(due);
   inbox::reopen(reopened);
 }
@@ -44,7 +44,7 @@ void Dependencies::wake_those_who_wait_for(const std::set<mirror::Key>& found,
 void Dependencies::park_without_payment(Work& work) const {
   const std::set<mirror::Key> keys = mirror::payment_of(*work.event);
   if (keys.empty()) return;
-  const std::string what = keys.begin()->type + ":" + keys.begin()->id;  // the charge, when there is one
+  const std::string what = keys.rbegin()->type + ":" + keys.rbegin()->id;  // the intent, when there is one
   bool known = false;
   for (const mirror::Key& key : keys) {
     if (unknown_.busy.count(key) > 0) return work.defer(what, key.id + " is just arriving");

@@ -26,6 +26,9 @@ pg::Statement read_facts(
     "k.charge"
     "   AND c.object IS NOT NULL),"
     " parents AS (SELECT id, object_id AS parent FROM charges UNION SELECT id, intent FROM intents"
+    "  UNION SELECT id, CASE jsonb_typeof(object -> 'payment_intent') WHEN 'string' THEN object ->> "
+    "'payment_intent'"
+    "   ELSE object -> 'payment_intent' ->> 'id' END FROM charges"
     "  UNION SELECT id, charge FROM k WHERE charge IS NOT NULL)"
     " SELECT c.id, 'charge', c.object_id, c.object_id, c.object::text, c.event_created FROM charges c"
     " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object::text, r.event_created FROM "
@@ -67,7 +70,9 @@ std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<Payment
       facts[rows.text(i, 0)].credit_notes.push_back(std::move(object));
       continue;
     }
-    credits::ChargeFacts& one = charges[{rows.text(i, 0), rows.text(i, 3)}];
+    std::string of = type == "charge" ? "" : fields::refund_charge(object);
+    if (of.empty()) of = rows.text(i, 3);
+    credits::ChargeFacts& one = charges[{rows.text(i, 0), of}];
     if (type == "charge") {
       one.charge = std::move(object);
       one.charge_created = created;

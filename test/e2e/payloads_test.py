@@ -68,7 +68,7 @@ def test_every_event_is_accepted_alone_and_once_its_customer_is_linked(database,
         database.link(f"user_{number}", customer)
     # The recorded refunds and disputes are of charges that were not recorded.
     assert database.rows("SELECT stripe_event_id, event_type, outcome, error FROM {s}.stripe_events "
-                         "WHERE NOT processed AND NOT (outcome = 'parked' AND waiting_for LIKE 'charge:%%'"
+                         "WHERE NOT processed AND NOT (outcome = 'parked' AND waiting_for ~ '^(charge|payment_intent):'"
                          " AND object_type IN ('refund', 'dispute'))") == []
 
 

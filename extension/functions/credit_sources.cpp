@@ -1,0 +1,79 @@
+#include "functions/credit_sources.hpp"
+
+#include <algorithm>
+
+#include "core/fields.hpp"
+
+namespace billing::credits::follow {
+
+namespace {
+
+#define SOURCE_COLUMNS                                                                              \
+  "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object::text FROM " \
+  "@stripe_objects o "
+pg::Statement sources_by_id(SOURCE_COLUMNS
+                            "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
+                            " AND o.object_id = ANY ($3) AND o.livemode = $4 AND o.object IS NOT NULL");
+pg::Statement sources_of_customers(SOURCE_COLUMNS
+                                   "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
+                                   " AND o.livemode = $3 AND o.object IS NOT NULL");
+// Those that reach beyond an instant, and those that pay for no whole period.
+pg::Statement invoices_of_subscriptions(
+    SOURCE_COLUMNS
+    "JOIN unnest($1, $2) k(subscription, since) ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
+    " WHERE o.livemode = $3 AND o.object IS NOT NULL AND (o.paid_until IS NULL OR o.paid_until > k.since)");
+#undef SOURCE_COLUMNS
+
+const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
+
+pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
+
+}  // namespace
+
+std::map<std::string, Source> Sources::read(const std::set<std::string>& customers,
+                                            const std::set<std::string>& ids,
+                                            const std::set<std::string>& whole,
+                                            std::set<std::string>& reviewed) {
+  if (!ids.empty()) add(sources_by_id.run(texts(customers), kSourceTypes, texts(ids), live_));
+  if (!whole.empty()) add(sources_of_customers.run(texts(whole), kSourceTypes, live_));
+  for (const auto& [id, source] : sources_) reviewed.insert(id);
+  add_siblings();
+  return std::move(sources_);
+}
+
+// What an invoice grants depends on the others of its subscription whose time overlaps: all of them, and
+// theirs.
+void Sources::add_siblings() {
+  std::map<std::string, Seconds> known;
+  for (;;) {
+    std::map<std::string, Seconds> since;  // by subscription
+    for (const auto& [id, source] : sources_) {
+      if (source.type != "invoice") continue;
+      const std::string subscription = fields::invoice_subscription(source.object);
+      const auto [place, inserted] = since.emplace(subscription, kLastSecond);
+      for (const Json& line : list_of(source.object, "lines"))
+        place->second = std::min(place->second, time_of(at(line, "period"), "start").value_or(kLastSecond));
+    }
+    since.erase("");
+    if (since == known) return;
+    pg::Texts subscriptions;
+    pg::Times times;
+    for (const auto& [subscription, time] : since) {
+      subscriptions.push_back(subscription);
+      times.add(time);
+    }
+    add(invoices_of_subscriptions.run(subscriptions, times, live_));
+    known = std::move(since);
+  }
+}
+
+void Sources::add(const pg::Rows& rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto user = user_of_.find(rows.text(i, 3));
+    if (user == user_of_.end() || sources_.count(rows.text(i, 2)) > 0) continue;
+    sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3), rows.text(i, 0),
+                                 rows.text(i, 1), rows.text(i, 2), parse_json(rows.view(i, 4))};
+  }
+}
+
+}  // namespace billing::credits::follow
