@@ -59,8 +59,9 @@ std::string invoice_payment_intent_of(const Json& invoice_payment);
 std::string discount_coupon(const Json& discount);
 
 // The object that this one belongs to, "" when none: invoice -> subscription, charge -> invoice or payment
-// intent, refund and dispute -> charge, invoice payment and credit note -> invoice, schedule -> subscription,
-// checkout session -> subscription or payment intent. Stored beside the mirror row, indexed.
+// intent, refund and dispute -> payment intent or else charge, invoice payment and credit note -> invoice,
+// schedule -> subscription, checkout session -> subscription or payment intent. Stored beside the mirror row,
+// indexed.
 std::string parent_id(const std::string& object_type, const Json& object);
 
 }  // namespace billing::fields

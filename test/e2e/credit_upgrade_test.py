@@ -78,3 +78,15 @@ def test_up_and_down_and_up_farms_nothing_in_any_order(databases, version):
         results.add(balance(database, "user_ada")["balance"])
         assert sound(database)
     assert results == {115}
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_the_other_event_of_the_same_payment_changes_nothing(database, version):
+    database.grant_since_ever()
+    prices, first, changes = history(version)
+    database.process(*prices, *first)
+    for one in changes:
+        database.process(one)
+        had = balance(database, "user_ada")
+        database.process({**one, "id": one["id"] + "_too", "type": "invoice.payment_succeeded"})
+        assert balance(database, "user_ada") == had

@@ -227,7 +227,8 @@ TEST(Fields, ParentId) {
   EXPECT_EQ(fields::parent_id("charge", {{"payment_intent", "pi_1"}}), "pi_1");
   EXPECT_EQ(fields::parent_id("payment_intent", {{"invoice", "in_1"}}), "in_1");
   EXPECT_EQ(fields::parent_id("payment_intent", {{"id", "pi_1"}}), "");
-  EXPECT_EQ(fields::parent_id("refund", {{"charge", "ch_1"}, {"payment_intent", "pi_1"}}), "ch_1");
+  EXPECT_EQ(fields::parent_id("refund", {{"charge", "ch_1"}, {"payment_intent", "pi_1"}}), "pi_1");
+  EXPECT_EQ(fields::parent_id("refund", {{"charge", "ch_1"}, {"payment_intent", nullptr}}), "ch_1");
   EXPECT_EQ(fields::parent_id("refund", {{"charge", nullptr}, {"payment_intent", "pi_1"}}), "pi_1");
   EXPECT_EQ(fields::parent_id("dispute", {{"charge", "ch_1"}}), "ch_1");
   EXPECT_EQ(fields::parent_id("invoice_payment", {{"invoice", "in_1"}}), "in_1");
