@@ -150,7 +150,8 @@ class Replay:
             return self.void_at.get(answer["grant_id"])
         return self.entry_at[answer["transaction_id"]] if answer["success"] and "transaction_id" in answer else None
 
-    def run(self):
+    def run(self, until):
+        """Up to `until`, when what had lapsed by then was written down."""
         last = 0
         for one in self.done:
             at = self.instant(one)
@@ -166,7 +167,7 @@ class Replay:
                     break
             else:
                 raise AssertionError(f"{one}: the naive account says {told}")
-        self.naive.advance(round(time.time() * 1_000_000))
+        self.naive.advance(max(last, micros(until)))
 
     @staticmethod
     def repeat(naive, instant, one):
