@@ -323,8 +323,7 @@ class Batch {
         add(Subject::Kind::payments, work->customer, work->customer);
     }
     // Only a rebuild waits: whoever holds the account may want the anchor or the link that we hold.
-    const std::set<std::string> busy =
-        credits::follow::apply(subjects, trials, settings_, options_.admitted);
+    const std::set<std::string> busy = credits::follow::apply(subjects, trials, settings_, options_.admitted);
     if (busy.empty()) return;
     for (Work* work : open()) {
       const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr;
