@@ -156,12 +156,6 @@ std::string line_id(const Json& line) {
 
 std::string payment_invoice(const Json& charge_or_intent) { return id_of(charge_or_intent, "invoice"); }
 
-std::string intent_charge(const Json& payment_intent) {
-  const Json& charges = list_of(payment_intent, "charges");
-  return first_of(id_of(payment_intent, "latest_charge"),
-                  charges.empty() ? "" : text_of(charges.back(), "id").value_or(""));
-}
-
 std::string refund_charge(const Json& refund_or_dispute) { return id_of(refund_or_dispute, "charge"); }
 
 std::string invoice_payment_invoice(const Json& invoice_payment) { return id_of(invoice_payment, "invoice"); }

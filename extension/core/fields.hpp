@@ -47,8 +47,6 @@ std::string line_id(const Json& line);  // il_..., the same in every version; ""
 
 // Charge or payment intent: the invoice it paid; "" since basil.
 std::string payment_invoice(const Json& charge_or_intent);
-// Payment intent: its newest charge; in old versions the last of `charges`.
-std::string intent_charge(const Json& payment_intent);
 // Refund, dispute: the charge.
 std::string refund_charge(const Json& refund_or_dispute);
 // InvoicePayment object (since basil): invoice and payment intent or charge.

@@ -47,12 +47,10 @@ std::string line_of(const std::string& key) {
   return key;
 }
 
-pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
-
 ExistingGrants read_existing(const std::set<std::string>& users) {
   ExistingGrants found;
   if (users.empty()) return found;
-  const pg::Rows rows = existing_grants.run(texts(users));
+  const pg::Rows rows = existing_grants.run(pg::texts(users));
   for (std::size_t i = 0; i < rows.size(); ++i)
     found[rows.text(i, 0)].push_back({rows.number(i, 1),
                                       rows.text(i, 2),

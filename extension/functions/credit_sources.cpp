@@ -26,16 +26,14 @@ pg::Statement invoices_of_subscriptions(
 
 const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
 
-pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
-
 }  // namespace
 
 std::map<std::string, Source> Sources::read(const std::set<std::string>& customers,
                                             const std::set<std::string>& ids,
                                             const std::set<std::string>& whole,
                                             std::set<std::string>& reviewed) {
-  if (!ids.empty()) add(sources_by_id.run(texts(customers), kSourceTypes, texts(ids), live_));
-  if (!whole.empty()) add(sources_of_customers.run(texts(whole), kSourceTypes, live_));
+  if (!ids.empty()) add(sources_by_id.run(pg::texts(customers), kSourceTypes, pg::texts(ids), live_));
+  if (!whole.empty()) add(sources_of_customers.run(pg::texts(whole), kSourceTypes, live_));
   for (const auto& [id, source] : sources_) reviewed.insert(id);
   add_siblings();
   return std::move(sources_);

@@ -34,9 +34,6 @@ pg::Statement lots_by_id(LOT_COLUMNS
 pg::Statement lots_by_series(LOT_COLUMNS
                              " FROM unnest($1, $2) k(user_id, series) JOIN @credit_grants g"
                              "  ON g.user_id = k.user_id AND g.series = k.series");
-pg::Statement lots_by_key(LOT_COLUMNS
-                          " FROM unnest($1, $2) k(user_id, key) JOIN @credit_grants g"
-                          "  ON g.user_id = k.user_id AND g.grant_key = k.key");
 #undef LOT_COLUMNS
 
 #define HOLD_COLUMNS                                                                              \
@@ -46,8 +43,6 @@ pg::Statement lots_by_key(LOT_COLUMNS
 pg::Statement open_holds(HOLD_COLUMNS "WHERE h.user_id = ANY ($1) AND h.status = 'open' ORDER BY h.hold_id");
 pg::Statement hold_by_id(HOLD_COLUMNS "WHERE h.user_id = $1 AND h.hold_id = $2");
 #undef HOLD_COLUMNS
-
-pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
 
 Account account_from(const pg::Rows& rows, std::size_t i) {
   Account account;
@@ -162,7 +157,7 @@ void add_open_holds(Accounts& accounts) {
   for (auto& [user, account] : accounts)
     if (!account.holds_known) holding.insert(user);
   if (holding.empty()) return;
-  add_holds(accounts, open_holds.run(texts(holding)));
+  add_holds(accounts, open_holds.run(pg::texts(holding)));
   for (const std::string& user : holding) accounts.at(user).holds_known = true;
 }
 
@@ -200,17 +195,17 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait) {
   Accounts accounts;
   if (users.empty()) return accounts;
   pg::Statement& statement = wait ? lock_accounts : lock_free_accounts;
-  take(accounts, statement.run(texts(users)));
+  take(accounts, statement.run(pg::texts(users)));
   const std::set<std::string> rest = missing(users, accounts);
   if (create && !rest.empty()) {
     // One that is there is busy: inserting it would wait for whoever changes it.
     std::set<std::string> absent = rest;
-    const pg::Rows there = known_accounts.run(texts(rest));
+    const pg::Rows there = known_accounts.run(pg::texts(rest));
     for (std::size_t i = 0; i < there.size(); ++i) absent.erase(there.text(i, 0));
-    if (!absent.empty()) insert_accounts.run(texts(absent));
-    take(accounts, statement.run(texts(rest)));
+    if (!absent.empty()) insert_accounts.run(pg::texts(absent));
+    take(accounts, statement.run(pg::texts(rest)));
   }
-  if (!accounts.empty()) add(accounts, live_lots.run(texts(users_of(accounts))));
+  if (!accounts.empty()) add(accounts, live_lots.run(pg::texts(users_of(accounts))));
   return accounts;
 }
 
@@ -227,9 +222,9 @@ void queue_for(const std::string& user_id) {
 
 Accounts read(const std::set<std::string>& users) {
   Accounts accounts;
-  take(accounts, read_accounts.run(texts(users)));
+  take(accounts, read_accounts.run(pg::texts(users)));
   if (accounts.empty()) return accounts;
-  add(accounts, live_lots.run(texts(users_of(accounts))));
+  add(accounts, live_lots.run(pg::texts(users_of(accounts))));
   add_open_holds(accounts);
   const Instant now = pg::from_timestamptz(GetCurrentTimestamp());
   for (auto& [user, account] : accounts)
@@ -243,10 +238,6 @@ void add_lots(Accounts& accounts, const PerUser<std::int64_t>& lots) {
 void add_series(Accounts& accounts, const PerUser<std::string>& series) {
   run_pairs<pg::Texts>(accounts, lots_by_series, series);
 }
-void add_keys(Accounts& accounts, const PerUser<std::string>& keys) {
-  run_pairs<pg::Texts>(accounts, lots_by_key, keys);
-}
-
 void add_series_of(Account& account, const std::vector<Burn>& burns) {
   std::set<std::string> series;
   for (const Burn& burn : burns)

@@ -28,7 +28,6 @@ Accounts read(const std::set<std::string>& users);
 // Adds rows that are not live, or not open any more, to accounts that are locked.
 void add_lots(Accounts& accounts, const PerUser<std::int64_t>& lots);
 void add_series(Accounts& accounts, const PerUser<std::string>& series);
-void add_keys(Accounts& accounts, const PerUser<std::string>& keys);
 // The other lots of the series that these lots are in.
 void add_series_of(Account& account, const std::vector<Burn>& burns);
 void add_hold(Account& account, std::int64_t hold_id);

@@ -46,8 +46,6 @@ pg::Statement insert_users(
     "INSERT INTO @billing_users (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
     " ON CONFLICT DO NOTHING RETURNING user_id");
 
-pg::Texts texts(const std::set<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
-
 std::set<std::string> ids_of(const pg::Rows& rows) {
   std::set<std::string> ids;
   for (std::size_t i = 0; i < rows.size(); ++i) ids.insert(rows.text(i, 0));
@@ -74,7 +72,7 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
   };
   const auto take = [&](const std::set<std::string>& some) {
     if (some.empty()) return;
-    const pg::Rows rows = statement.run(texts(some));
+    const pg::Rows rows = statement.run(pg::texts(some));
     for (std::size_t i = 0; i < rows.size(); ++i)
       locked[rows.text(i, 0)] = Link{rows.maybe_text(i, 1),
                                      {{rows.text(i, 1), rows.text(i, 3), link_priority(rows.view(i, 3))},
@@ -84,9 +82,9 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
   };
   take(customers);
   // One that is there is busy: inserting it would wait for whoever changes it.
-  const std::set<std::string> absent = without(missing(), ids_of(known_links.run(texts(missing()))));
+  const std::set<std::string> absent = without(missing(), ids_of(known_links.run(pg::texts(missing()))));
   if (!absent.empty()) {
-    const pg::Rows inserted = insert_links.run(texts(absent));
+    const pg::Rows inserted = insert_links.run(pg::texts(absent));
     for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
   }
   // Whoever inserted the rest has committed by now, or holds its lock.
@@ -125,15 +123,15 @@ std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) 
   pg::Statement& statement = wait ? lock_users_wait : lock_users_skip;
   const auto take = [&](const std::set<std::string>& some) {
     if (some.empty()) return;
-    const pg::Rows rows = statement.run(texts(some));
+    const pg::Rows rows = statement.run(pg::texts(some));
     for (std::size_t i = 0; i < rows.size(); ++i) locked.insert(rows.text(i, 0));
   };
   take(users);
   const std::set<std::string> missing = without(users, locked);
   if (missing.empty()) return locked;
-  const std::set<std::string> absent = without(missing, ids_of(known_users.run(texts(missing))));
+  const std::set<std::string> absent = without(missing, ids_of(known_users.run(pg::texts(missing))));
   if (!absent.empty()) {
-    const pg::Rows inserted = insert_users.run(texts(absent));
+    const pg::Rows inserted = insert_users.run(pg::texts(absent));
     for (std::size_t i = 0; i < inserted.size(); ++i) locked.insert(inserted.text(i, 0));
   }
   take(without(missing, locked));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@ struct Time {
   std::optional<Microseconds> value;
 };
 using Texts = std::vector<std::optional<std::string>>;
+inline Texts texts(const std::set<std::string>& values) { return Texts(values.begin(), values.end()); }
 using Numbers = std::vector<std::optional<std::int64_t>>;
 using Flags = std::vector<char>;
 struct Times {
