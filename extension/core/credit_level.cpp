@@ -89,6 +89,13 @@ Seconds nominal_interval(const Price& price, const Span& span) {
 
 bool grants(const Price& price) { return !price.metered && price.rule.credits.value_or(0) > 0; }
 
+std::string terms_of(const Price& price) {
+  if (!grants(price)) return price.id + ": nothing";
+  const CreditRule& rule = price.rule;
+  return price.id + ": " + std::to_string(*rule.credits) + (rule.per_subscription ? "" : " per unit") +
+         (rule.interval.empty() ? "" : " every " + rule.interval);
+}
+
 Wide credits_of(const Price& price, std::int64_t quantity) {
   if (!grants(price) || quantity <= 0) return 0;
   return to_amount(Wide{*price.rule.credits} * (price.rule.per_subscription ? 1 : quantity));

@@ -41,6 +41,7 @@ Seconds nominal_period(const Price& price, const Span& span);
 Seconds nominal_interval(const Price& price, const Span& span);  // of credit_interval, or else the period
 
 bool grants(const Price& price);                             // has credits, and is not metered
+std::string terms_of(const Price& price);                    // for people: how much it grants, and when
 Wide credits_of(const Price& price, std::int64_t quantity);  // per interval
 // A line that a trial made: it costs nothing although the price is not free. A line's amount is what it is
 // before coupons, so that one of 100 % is no trial.

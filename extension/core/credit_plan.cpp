@@ -144,6 +144,7 @@ PlannedGrant CreditPlanner::start_grant(std::size_t index, const InvoiceLine& li
   grant.source = "invoice";
   grant.price_id = price.id;
   grant.description = line.description;
+  grant.terms = credits::terms_of(price);
   grant.rule = {{"rule", "period"}, {"price", price.id}, {"quantity", line.quantity}};
   if (price.rule.credits) grant.rule["credits"] = *price.rule.credits;
   if (price.rule.per_subscription) grant.rule["credits_per"] = "subscription";
@@ -180,6 +181,7 @@ void CreditPlanner::plan_period(std::size_t index, const InvoiceLine& line, std:
       grant.amount = 0;
     } else {
       if (invoices_[index].reason == SubscriptionInvoice::Reason::update) {
+        grant.depends = true;
         limit_to_uncovered(granted, grant);
         if (k == 0) keep_running(granted, grant);
       }

@@ -56,7 +56,7 @@ std::vector<Json> embedded_prices(const std::string& object_type, const Json& ob
 // One grant that should exist.
 struct PlannedGrant {
   std::string key;                    // (invoice, line, rule); unique within an account
-  Amount amount = 0;                  // 0 = not due, or not any more
+  Amount amount = 0;                  // what is due of it, as far as it is known; 0 = nothing
   Amount full = 0;                    // what it would be if there were no other invoices
   Instant effective_at = 0;           // 0 = as soon as it is known
   std::optional<Seconds> expires_at;  // without the slack that billing.renewal_slack adds
@@ -71,7 +71,9 @@ struct PlannedGrant {
   std::string source;  // invoice, upgrade, trial, checkout
   std::string price_id;
   std::string description;
-  Json rule;  // what was applied: for people, kept with the grant
+  std::string terms;     // what the prices concerned say; the same terms grant the same again
+  bool depends = false;  // its amount depends on the subscription's other invoices
+  Json rule;             // what was applied: for people, kept with the grant
 };
 
 // The grants of all invoices of one subscription that are given, in any order; give all of those when
@@ -95,9 +97,8 @@ struct PlannedGrant {
 //   smaller plan or a new period has left no payment for is cut: its later intervals become 0, and those of
 //   the smaller plan come instead.
 // - An item that is replaced by another at the same second is the same item to these rules.
-// - A grant's amount can only become smaller when an earlier invoice becomes known (a cut: a later one); it
-//   is in the result even when it is 0, so that what was granted before can be taken back. `full` is without
-//   the others.
+// - A grant is in the result even when its amount is 0, so that what was granted before can be taken back.
+//   `full` is without the other invoices.
 std::vector<PlannedGrant> plan_invoices(const std::vector<const Json*>& invoices, const Catalogue& catalogue);
 // Whether plan_invoices needs the other invoices of the subscription beside this one.
 bool needs_siblings(const Json& invoice);

@@ -127,10 +127,11 @@ Reversal read_reversal(const Json& object, const std::vector<ChargeFacts>& charg
     back += refunded(facts);
     for (const Json& dispute : facts.disputes) add_dispute(dispute, amount.value_or(kMostGranted), reversal);
   }
-  if (!all_known) {
-    const bool is_session = text_of(object, "object") == "checkout.session";
-    paid = std::max<Wide>(paid, amount_of(object, is_session ? "amount_total" : "amount_paid"));
-  }
+  // An invoice may have more charges than are known; a session has one, which may capture less than its
+  // total.
+  const bool is_session = text_of(object, "object") == "checkout.session";
+  if (!is_session) paid = std::max<Wide>(paid, amount_of(object, "amount_paid"));
+  if (is_session && !all_known) paid = std::max<Wide>(paid, amount_of(object, "amount_total"));
   for (const Json& note : credit_notes) back += credited(note, charges);
   reversal.paid = to_amount(paid);
   reversal.refunded = to_amount(back);

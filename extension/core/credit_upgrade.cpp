@@ -103,6 +103,7 @@ void CreditPlanner::plan_proration(const Proration& proration, const Levels& lev
   const Span cycle = cycle_of(proration, price);
   PlannedGrant grant = start_grant(proration.invoice, *line, price);
   grant.key = invoices_[proration.invoice].id + ':' + line->key;
+  grant.terms = terms_of(proration);
   grant.rule["from"] = to_amount(levels.before);
   grant.rule["to"] = to_amount(levels.after());
   if (is_first_part(proration)) {
@@ -111,6 +112,7 @@ void CreditPlanner::plan_proration(const Proration& proration, const Levels& lev
   } else {
     grant.key += ":upgrade";
     grant.source = "upgrade";
+    grant.depends = true;
     grant.rule["rule"] = name_of(price.rule.upgrade);
   }
   const Intervals intervals = intervals_of(price, cycle);
@@ -122,6 +124,18 @@ void CreditPlanner::plan_proration(const Proration& proration, const Levels& lev
     plan_at_once(proration, levels, cycle, cycle, grant);
     plan_rest_of_cut(proration, levels, cycle, std::move(grant));
   }
+}
+
+// All the prices of the change, each once.
+std::string CreditPlanner::terms_of(const Proration& proration) const {
+  std::map<std::string, const Price*> prices;
+  for (const Change& change : proration.changes)
+    for (const auto& lines : {change.credited, change.charged})
+      for (const InvoiceLine* line : lines)
+        if (const Price* price = find_price(catalogue_, line->price_id)) prices[price->id] = price;
+  std::string terms = name_of(price_of(proration)->rule.upgrade);
+  for (const auto& [id, price] : prices) terms += "; " + credits::terms_of(*price);
+  return terms;
 }
 
 // `lot` is the cycle whose lots it joins.

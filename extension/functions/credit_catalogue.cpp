@@ -28,12 +28,19 @@ pg::Statement find_prices(
     "   CASE jsonb_typeof(p.object -> 'product') WHEN 'string' THEN p.object ->> 'product' END, k.product)");
 
 pg::Statement read_prices(
-    "SELECT p.object_id, p.object::text, q.object::text FROM unnest($1, $2, $3) k(account, livemode, id)"
+    "SELECT p.object_id, p.object::text, q.object::text, k.account FROM unnest($1, $2, $3) k(account, "
+    "livemode, id)"
     " JOIN @stripe_objects p ON p.stripe_account = k.account AND p.livemode = k.livemode"
     "  AND p.object_type = 'price' AND p.object_id = k.id AND p.object IS NOT NULL"
     " LEFT JOIN @stripe_objects q ON q.stripe_account = k.account AND q.livemode = k.livemode"
     "  AND q.object_type = 'product' AND q.object_id = CASE jsonb_typeof(p.object -> 'product')"
     "   WHEN 'string' THEN p.object ->> 'product' ELSE p.object -> 'product' ->> 'id' END");
+
+// Whether a price says anything about credits.
+bool mentions_credits(const Json& object) {
+  const Json& metadata = at(object, "metadata");
+  return metadata.is_object() && (metadata.contains("credits") || metadata.contains("trial_credits"));
+}
 
 // The prices that an event brings or needs.
 struct PriceUse {
@@ -75,11 +82,6 @@ Event embedded_event(const PriceUse& use, const Key& key) {
 }
 
 }  // namespace
-
-bool mentions_credits(const Json& object) {
-  const Json& metadata = at(object, "metadata");
-  return metadata.is_object() && (metadata.contains("credits") || metadata.contains("trial_credits"));
-}
 
 PriceNeeds price_needs(const std::vector<Work*>& works) {
   PriceNeeds needs;
@@ -144,8 +146,8 @@ Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<Key>&
   return lack;
 }
 
-Catalogue read_catalogue(const std::set<Key>& prices, std::set<std::string>& unsure) {
-  Catalogue catalogue;
+std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& prices) {
+  std::map<std::string, AccountCatalogue> catalogues;
   pg::Texts account, id;
   pg::Flags livemode;
   for (const Key& key : prices) {
@@ -153,16 +155,32 @@ Catalogue read_catalogue(const std::set<Key>& prices, std::set<std::string>& uns
     livemode.push_back(key.livemode ? 1 : 0);
     id.push_back(key.id);
   }
-  if (id.empty()) return catalogue;
+  if (id.empty()) return catalogues;
   const pg::Rows rows = read_prices.run(account, livemode, id);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Json product = rows.null(i, 2) ? Json(nullptr) : parse_json(rows.view(i, 2));
+    AccountCatalogue& catalogue = catalogues[rows.text(i, 3)];
+    Json product = rows.null(i, 2) ? Json(nullptr) : parse_json(rows.view(i, 2));
     const Json price = parse_json(rows.view(i, 1));
     if (!product.is_object() && !mentions_credits(price) && !fields::price_product(price).empty())
-      unsure.insert(rows.text(i, 0));
-    catalogue[rows.text(i, 0)] = read_price(price, product);
+      catalogue.unsure.insert(rows.text(i, 0));
+    catalogue.prices[rows.text(i, 0)] = read_price(price, product);
+    catalogue.products[rows.text(i, 0)] = std::move(product);
   }
-  return catalogue;
+  return catalogues;
+}
+
+void AccountCatalogue::add_embedded(const Json& invoice) {
+  for (const Json& price : embedded_prices("invoice", invoice)) {
+    const std::string id = text_of(price, "id").value_or("");
+    const bool says = mentions_credits(price);
+    if (!says && prices.count(id) > 0) continue;
+    const Json& product = products[id];
+    if (says || product.is_object())
+      unsure.erase(id);
+    else
+      unsure.insert(id);
+    prices[id] = read_price(price, product);
+  }
 }
 
 }  // namespace billing::credits

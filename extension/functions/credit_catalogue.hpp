@@ -29,11 +29,17 @@ struct Lack {
 };
 Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<mirror::Key>& unknown);
 
-// These prices, as far as they are known. Those that say nothing themselves, and whose product is not known,
-// are `unsure`.
-Catalogue read_catalogue(const std::set<mirror::Key>& prices, std::set<std::string>& unsure);
+// The prices of one Connect account, or of the platform, as far as they are known.
+struct AccountCatalogue {
+  Catalogue prices;
+  std::map<std::string, Json> products;  // by price
+  // Those that say nothing themselves, and whose product is not known.
+  std::set<std::string> unsure;
 
-// Whether a product or price says anything about credits.
-bool mentions_credits(const Json& object);
+  bool knows(const std::string& price) const { return prices.count(price) > 0 && unsure.count(price) == 0; }
+  // What an invoice itself says about its prices (before basil) counts before what the mirror says.
+  void add_embedded(const Json& invoice);
+};
+std::map<std::string, AccountCatalogue> read_catalogues(const std::set<mirror::Key>& prices);
 
 }  // namespace billing::credits

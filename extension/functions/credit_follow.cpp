@@ -4,9 +4,11 @@
 #include <map>
 #include <optional>
 
+#include "core/credit_chain.hpp"
 #include "core/credit_line.hpp"
 #include "core/fields.hpp"
 #include "functions/credit_catalogue.hpp"
+#include "functions/credit_existing.hpp"
 #include "functions/credit_sources.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/payment_facts.hpp"
@@ -16,52 +18,18 @@ namespace billing::credits::follow {
 
 namespace {
 
-pg::Statement existing_grants(
-    "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
-    "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint FROM @credit_grants g"
-    " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)");
 pg::Statement installed_at("SELECT last_value FROM @billing_installation");
-struct Existing {
-  std::int64_t id = 0;
-  std::string key;
-  std::string invoice_id;
-  std::string source;
-  Amount amount = 0;
-  Amount reversed = 0;
-  ReversalTarget target;  // as it stands; debt_limit = what became debt
-  Amount full = 0;        // what it would have been without other invoices
+// A grant to be made, and what of it goes back at once.
+struct Due {
+  PlannedGrant grant;
+  ReversalTarget target;
 };
-using ExistingGrants = std::map<std::string, std::vector<Existing>>;  // by user
 
 struct Change {
-  std::vector<PlannedGrant> grants;
+  std::vector<Due> grants;
   std::map<std::int64_t, ReversalTarget> reversals;  // by grant
   bool empty() const { return grants.empty() && reversals.empty(); }
 };
-
-// The invoice line that a key is of, without the number of its interval.
-std::string line_of(const std::string& key) {
-  for (const char* rule : {":period", ":upgrade"})
-    if (const std::size_t at = key.rfind(rule); at != std::string::npos)
-      return key.substr(0, at + std::string_view(rule).size());
-  return key;
-}
-
-ExistingGrants read_existing(const std::set<std::string>& users) {
-  ExistingGrants found;
-  if (users.empty()) return found;
-  const pg::Rows rows = existing_grants.run(pg::texts(users));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    found[rows.text(i, 0)].push_back({rows.number(i, 1),
-                                      rows.text(i, 2),
-                                      rows.text(i, 3),
-                                      rows.text(i, 8),
-                                      rows.number(i, 4),
-                                      rows.number(i, 5),
-                                      {rows.number(i, 6), rows.number(i, 7)},
-                                      rows.maybe_number(i, 9).value_or(rows.number(i, 4))});
-  return found;
-}
 
 class Follow {
  public:
@@ -100,13 +68,49 @@ class Follow {
           break;
       }
     }
-    for (const auto& [user, grants] : read_existing(payers))
-      for (const Existing& grant : grants)
-        if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
+    std::set<std::string> owners = payers;
+    for (const std::string& customer : whole) owners.insert(user_of_[customer]);
+    const ExistingGrants existing = read_existing(owners);
+    for (const std::string& user : payers)
+      if (const auto found = existing.find(user); found != existing.end())
+        for (const Existing& grant : found->second)
+          if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
     sources_ = Sources(user_of_, settings_.live).read(customers, ids, whole, reviewed_);
+    add_unseen_invoices(existing);
+  }
+
+  // A person may grant for an invoice that was never told of; its charges may be.
+  void add_unseen_invoices(const ExistingGrants& existing) {
+    for (const auto& [user, grants] : existing)
+      for (const Existing& grant : grants) {
+        const auto customer = user_of_.find(grant.customer_id);
+        if (grant.source != "manual" || grant.invoice_id.empty() || customer == user_of_.end()) continue;
+        const Json nothing = {{"id", grant.invoice_id}, {"object", "invoice"}};
+        sources_.emplace(grant.invoice_id,
+                         Source{user, customer->first, "", "invoice", grant.invoice_id, nothing});
+        reviewed_.insert(grant.invoice_id);
+      }
   }
 
   void plan() {
+    read_prices();
+    std::map<std::string, std::vector<const Source*>> invoices;  // by subscription
+    for (const auto& [id, source] : sources_) {
+      if (source.type == "invoice" && may_grant(source.object))
+        invoices[fields::invoice_subscription(source.object)].push_back(&source);
+      else if (source.type == "checkout.session")
+        if (auto grant = plan_checkout(source.object, catalogues_[source.account].prices))
+          keep(source, time_of(source.object, "created").value_or(0), std::move(*grant));
+    }
+    for (auto& [subscription, sources] : invoices) plan_subscription(subscription, sources);
+    for (const Trial& trial : trials_)
+      if (auto grant = plan_trial(trial.subscription, catalogues_[trial.subscription.account].prices)) {
+        const Source none{trial.user_id, trial.subscription.customer_id, "", "", "", nullptr};
+        keep(none, trial.subscription.trial_start.value_or(0), std::move(*grant));
+      }
+  }
+
+  void read_prices() {
     std::set<mirror::Key> prices;
     const auto want = [&](const std::string& account, const std::string& id) {
       prices.insert({account, settings_.live, "price", id});
@@ -118,61 +122,39 @@ class Follow {
     for (const Trial& trial : trials_)
       for (const SubscriptionItem& item : trial.subscription.items)
         want(trial.subscription.account, item.price_id);
-    catalogue_ = read_catalogue(prices, unsure_);
+    catalogues_ = read_catalogues(prices);
+  }
 
-    std::map<std::string, std::vector<const Json*>> invoices;  // by subscription
-    for (const auto& [id, source] : sources_) {
-      if (source.type == "invoice" && may_grant(source.object)) {
-        add_embedded(source);
-        invoices[fields::invoice_subscription(source.object)].push_back(&source.object);
-      } else if (source.type == "checkout.session") {
-        if (auto grant = plan_checkout(source.object, catalogue_))
-          keep(source.user_id, source.customer_id, id, time_of(source.object, "created").value_or(0),
-               std::move(*grant));
-      }
+  void plan_subscription(const std::string& subscription, std::vector<const Source*>& sources) {
+    std::sort(sources.begin(), sources.end(), [](const Source* a, const Source* b) {
+      return std::make_pair(granted_at(a->object), a->id) < std::make_pair(granted_at(b->object), b->id);
+    });
+    // The newest invoice tells what its prices say last.
+    AccountCatalogue catalogue = catalogues_[sources.front()->account];
+    std::vector<const Json*> objects;
+    for (const Source* source : sources) {
+      catalogue.add_embedded(source->object);
+      objects.push_back(&source->object);
     }
-    for (const auto& [subscription, objects] : invoices)
-      if (is_unsure(objects)) unsure_subscriptions_.insert(subscription);
-    for (const auto& [subscription, objects] : invoices)
-      for (PlannedGrant& grant : plan_invoices(objects, catalogue_)) {
-        // Its amount could not grow any more.
-        if (grant.source == "upgrade" && unsure_subscriptions_.count(subscription) > 0) continue;
-        const Source& source = sources_.at(grant.invoice_id);
-        keep(source.user_id, source.customer_id, source.id, granted_at(source.object), std::move(grant));
-      }
-    for (const Trial& trial : trials_)
-      if (auto grant = plan_trial(trial.subscription, catalogue_))
-        keep(trial.user_id, trial.subscription.customer_id, "", trial.subscription.trial_start.value_or(0),
-             std::move(*grant));
-  }
-
-  // Whether it is not known yet what one of the prices grants: it comes with the price or its product.
-  bool is_unsure(const std::vector<const Json*>& invoices) const {
-    for (const Json* invoice : invoices)
-      for (const std::string& price : prices_of(*invoice))
-        if (catalogue_.count(price) == 0 || unsure_.count(price) > 0) return true;
-    return false;
-  }
-
-  // What the invoice itself says about its prices (before basil) counts before what the mirror says.
-  void add_embedded(const Source& source) {
-    for (const Json& price : embedded_prices("invoice", source.object)) {
-      const std::string id = text_of(price, "id").value_or("");
-      if (!mentions_credits(price) && catalogue_.count(id) > 0) continue;
-      if (mentions_credits(price))
-        unsure_.erase(id);
-      else
-        unsure_.insert(id);
-      catalogue_[id] = read_price(price, nullptr);
+    const bool sure = std::all_of(objects.begin(), objects.end(), [&](const Json* invoice) {
+      const std::vector<std::string> prices = prices_of(*invoice);
+      return std::all_of(prices.begin(), prices.end(),
+                         [&](const std::string& price) { return catalogue.knows(price); });
+    });
+    if (sure) sure_.insert(subscription);
+    for (PlannedGrant& grant : plan_invoices(objects, catalogue.prices)) {
+      // What a change of plan grants can't be judged while it is not known what one of the plans grants.
+      if (grant.source == "upgrade" && !sure) continue;
+      const Source& source = sources_.at(grant.invoice_id);
+      keep(source, granted_at(source.object), std::move(grant));
     }
   }
 
-  void keep(const std::string& user, const std::string& customer, const std::string& invoice, Seconds at,
-            PlannedGrant grant) {
+  void keep(const Source& source, Seconds at, PlannedGrant grant) {
     if (at < since()) return;
-    grant.invoice_id = invoice;
-    customer_of_[{user, grant.key}] = customer;
-    plans_[user].push_back(std::move(grant));
+    grant.invoice_id = source.id;
+    customer_of_[{source.user_id, grant.key}] = source.customer_id;
+    plans_[source.user_id].push_back(std::move(grant));
   }
 
   Seconds since() {
@@ -194,75 +176,98 @@ class Follow {
     return users;
   }
 
-  bool is_certain(const std::string& invoice_id) const {
-    const Json& invoice = sources_.at(invoice_id).object;
-    return may_grant(invoice) && unsure_subscriptions_.count(fields::invoice_subscription(invoice)) == 0;
-  }
-
-  ReversalTarget target_of(const std::string& invoice_id, Amount amount) const {
+  const Reversal& reversal_of(const std::string& invoice_id) const {
+    static const Reversal nothing;
     const auto found = reversals_.find(invoice_id);
-    return found == reversals_.end() ? ReversalTarget{}
-                                     : reversal_target(found->second, amount, settings_.clawback_debt);
+    return found == reversals_.end() ? nothing : found->second;
   }
 
-  // What a grant's own rule takes back: the share of it that is not due now that other invoices are known. A
-  // share, because a price that grants less today does not make an old grant smaller.
-  ReversalTarget target_of(const Existing& grant,
-                           const std::map<std::string, const PlannedGrant*>& planned) const {
-    const auto found = planned.find(grant.key);
-    // Only of an upgrade it shows later that it was none.
-    if (found == planned.end() && grant.source == "upgrade" && is_certain(grant.invoice_id)) {
-      ReversalTarget target;
-      target.target = grant.amount;
-      return target;
-    }
-    if (found == planned.end() || found->second->full <= found->second->amount)
-      return target_of(grant.invoice_id, grant.amount);
-    const PlannedGrant& plan = *found->second;
-    // Of the whole, part of which may have been left out when it was granted.
-    const Amount due = std::min(grant.amount, to_amount(Wide(grant.full) * plan.amount / plan.full));
-    // What is paid back takes its share of what is due, as it would had no more been granted.
-    ReversalTarget target = target_of(grant.invoice_id, due);
-    target.target += grant.amount - due;
-    return target;
+  // Whether all is known of what the upgrades of an invoice depend on: what is not planned then is not due.
+  bool is_certain(const std::string& invoice_id) {
+    const Json& invoice = sources_.at(invoice_id).object;
+    return may_grant(invoice) && sure_.count(fields::invoice_subscription(invoice)) > 0 &&
+           granted_at(invoice) >= since();
+  }
+
+  // What the grants of one key should amount to. At the terms that they were made by, what is planned now. At
+  // others no more than there is: a price that grants more today does not make old grants larger, nor one
+  // that grants less smaller; but the share of them that is not due beside other invoices goes.
+  Amount due_of(const std::vector<const Existing*>& chain, const PlannedGrant* plan) {
+    const Existing& first = *chain.front();
+    Amount total = 0;
+    for (const Existing* grant : chain) total = to_amount(Wide{total} + grant->amount);
+    if (plan == nullptr) return first.source == "upgrade" && is_certain(first.invoice_id) ? 0 : total;
+    if (!plan->terms.empty() && plan->terms == first.terms) return plan->amount;
+    if (plan->full <= plan->amount) return total;
+    return std::min(total, to_amount(Wide{first.full} * plan->amount / plan->full));
   }
 
   // An invoice that is only looked at beside another one grants no period at today's price.
   bool may_grant_now(const PlannedGrant& grant) const {
-    return grant.invoice_id.empty() || grant.source == "upgrade" || reviewed_.count(grant.invoice_id) > 0;
+    return grant.invoice_id.empty() || grant.depends || reviewed_.count(grant.invoice_id) > 0;
   }
 
-  std::map<std::string, Change> changes(const ExistingGrants& existing,
-                                        const std::set<std::string>& users) const {
+  std::map<std::string, Change> changes(const ExistingGrants& existing, const std::set<std::string>& users) {
     std::map<std::string, Change> changes;
+    const std::vector<Existing> none;
     for (const std::string& user : users) {
-      std::set<std::string> keys, lines;
-      std::map<std::string, const PlannedGrant*> planned;
-      const auto plan = plans_.find(user);
-      if (plan != plans_.end())
-        for (const PlannedGrant& grant : plan->second) planned[grant.key] = &grant;
-      Change change;
-      if (const auto found = existing.find(user); found != existing.end()) {
-        for (const Existing& grant : found->second) {
-          keys.insert(grant.key);
-          lines.insert(line_of(grant.key));
-          if (sources_.count(grant.invoice_id) == 0) continue;
-          const ReversalTarget target = target_of(grant, planned);
-          const bool owes_more = target.target > grant.reversed + grant.target.debt_limit &&
-                                 target.debt_limit > grant.target.debt_limit;
-          if (target.target != grant.target.target || owes_more ||
-              target.debt_limit < grant.target.debt_limit)
-            change.reversals[grant.id] = target;
-        }
-      }
-      if (plan != plans_.end())
-        for (const PlannedGrant& grant : plan->second)
-          if (grant.amount > 0 && keys.count(manual_key(grant.invoice_id)) == 0 &&
-              lines.count(line_of(grant.key)) == 0 && may_grant_now(grant) && keys.insert(grant.key).second)
-            change.grants.push_back(grant);
-      if (!change.empty()) changes[user] = std::move(change);
+      const auto found = existing.find(user);
+      if (Change change = changes_of(user, found == existing.end() ? none : found->second); !change.empty())
+        changes[user] = std::move(change);
     }
     return changes;
+  }
+
+  Change changes_of(const std::string& user, const std::vector<Existing>& grants) {
+    std::map<std::string, const PlannedGrant*> planned;
+    for (const PlannedGrant& grant : plans_[user]) planned.emplace(grant.key, &grant);
+    std::map<std::string, std::vector<const Existing*>> chains;
+    std::map<std::string, std::string> terms;  // by line
+    std::set<std::string> by_hand;             // invoices
+    for (const Existing& grant : grants) {
+      terms.emplace(line_of(grant.key), grant.terms);
+      if (!grant.invoice_id.empty() && grant.key == manual_key(grant.invoice_id))
+        by_hand.insert(grant.invoice_id);
+      chains[grant.key.empty() ? '#' + std::to_string(grant.id) : first_key(grant.key)].push_back(&grant);
+    }
+    Change change;
+    for (const auto& [key, chain] : chains) {
+      const auto plan = planned.find(key);
+      if (sources_.count(chain.front()->invoice_id) > 0)
+        settle(chain, plan == planned.end() ? nullptr : plan->second, by_hand, change);
+    }
+    for (const auto& [key, grant] : planned) {
+      const auto line = terms.find(line_of(key));
+      if (grant->amount == 0 || chains.count(key) > 0 || by_hand.count(grant->invoice_id) > 0) continue;
+      // At other terms a line may be granted by other keys.
+      if (line != terms.end() && line->second != grant->terms) continue;
+      if (may_grant_now(*grant))
+        change.grants.push_back({*grant, reversal_target(reversal_of(grant->invoice_id), grant->amount,
+                                                         settings_.clawback_debt)});
+    }
+    return change;
+  }
+
+  void settle(const std::vector<const Existing*>& chain, const PlannedGrant* plan,
+              const std::set<std::string>& by_hand, Change& change) {
+    std::vector<Amount> amounts;
+    for (const Existing* grant : chain) amounts.push_back(grant->amount);
+    const std::string& invoice_id = chain.front()->invoice_id;
+    const ChainTargets now =
+        settle_chain(amounts, due_of(chain, plan), reversal_of(invoice_id), settings_.clawback_debt);
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+      const Existing& grant = *chain[i];
+      const ReversalTarget& target = now.targets[i];
+      const bool owes_more = target.target > grant.reversed + grant.target.debt_limit &&
+                             target.debt_limit > grant.target.debt_limit;
+      if (target.target != grant.target.target || owes_more || target.debt_limit < grant.target.debt_limit)
+        change.reversals[grant.id] = target;
+    }
+    if (now.more == 0 || by_hand.count(invoice_id) > 0) return;
+    Due due{*plan, now.more_target};
+    due.grant.key = more_key(plan->key, chain.size());
+    due.grant.amount = due.grant.full = now.more;
+    change.grants.push_back(std::move(due));
   }
 
   std::set<std::string> apply(const std::set<std::string>& users) {
@@ -277,8 +282,8 @@ class Follow {
     store::PerUser<std::string> series;
     for (const auto& [user, change] : due) {
       for (const auto& [id, target] : change.reversals) lots.insert({user, id});
-      for (const PlannedGrant& grant : change.grants)
-        if (!grant.series.empty()) series.insert({user, grant.series});
+      for (const Due& one : change.grants)
+        if (!one.grant.series.empty()) series.insert({user, one.grant.series});
     }
     store::add_lots(accounts, lots);
     for (const auto& [user, change] : due)
@@ -294,20 +299,20 @@ class Follow {
   void change_account(Account& account, const Change& change) {
     store::advance(account);
     for (const auto& [id, target] : change.reversals) reverse(account, id, target);
-    std::vector<PlannedGrant> grants = change.grants;
-    std::sort(grants.begin(), grants.end(), [](const PlannedGrant& a, const PlannedGrant& b) {
+    std::vector<Due> grants = change.grants;
+    std::sort(grants.begin(), grants.end(), [](const Due& one, const Due& other) {
+      const PlannedGrant &a = one.grant, &b = other.grant;
       return std::tie(a.cycle_start, a.effective_at, a.key) < std::tie(b.cycle_start, b.effective_at, b.key);
     });
-    for (const PlannedGrant& grant : grants) {
+    for (const auto& [grant, target] : grants) {
       Note note;
       note.description = grant.description;
-      note.metadata = {{"stripe_customer_id", customer_of_.at({account.user_id, grant.key})}};
+      note.metadata = {{"stripe_customer_id", customer_of_.at({account.user_id, first_key(grant.key)})}};
       if (!grant.invoice_id.empty())
         note.metadata[grant.source == "checkout" ? "checkout_session_id" : "invoice_id"] = grant.invoice_id;
       if (!grant.subscription_id.empty()) note.metadata["subscription_id"] = grant.subscription_id;
       if (!grant.price_id.empty()) note.metadata["price_id"] = grant.price_id;
       const std::int64_t id = account.grant(lot_of(grant, change), note);
-      const ReversalTarget target = target_of(grant.invoice_id, grant.amount);
       if (target.target > 0) reverse(account, id, target);
     }
   }
@@ -329,11 +334,11 @@ class Follow {
     lot.priority = grant.priority;
     lot.effective_at = grant.effective_at;
     if (grant.expires_at) {
-      const bool followed =
-          std::any_of(change.grants.begin(), change.grants.end(), [&](const PlannedGrant& other) {
-            return other.invoice_id == grant.invoice_id && other.series == grant.series &&
-                   other.effective_at != 0 && other.effective_at == instant(*grant.expires_at);
-          });
+      const bool followed = std::any_of(change.grants.begin(), change.grants.end(), [&](const Due& one) {
+        const PlannedGrant& other = one.grant;
+        return other.invoice_id == grant.invoice_id && other.series == grant.series &&
+               other.effective_at != 0 && other.effective_at == instant(*grant.expires_at);
+      });
       lot.expires_at =
           instant(followed ? *grant.expires_at : later_by(*grant.expires_at, settings_.access.renewal_slack));
     }
@@ -347,6 +352,7 @@ class Follow {
     lot.key = grant.key;
     lot.invoice_id = grant.invoice_id;
     lot.rule = grant.rule;
+    if (!grant.terms.empty()) lot.rule["terms"] = grant.terms;
     if (grant.full > grant.amount) lot.rule["full"] = grant.full;
     return lot;
   }
@@ -355,13 +361,12 @@ class Follow {
   const std::vector<Trial>& trials_;
   const Settings& settings_;
   bool wait_;
-  std::map<std::string, std::string> user_of_;  // by customer
-  std::map<std::string, Source> sources_;       // by id
-  std::set<std::string> reviewed_;              // sources whose payments may have changed
-  Catalogue catalogue_;
-  std::set<std::string> unsure_;  // prices
-  std::set<std::string> unsure_subscriptions_;
-  std::map<std::string, std::vector<PlannedGrant>> plans_;                  // by user
+  std::map<std::string, std::string> user_of_;              // by customer
+  std::map<std::string, Source> sources_;                   // by id
+  std::set<std::string> reviewed_;                          // sources whose payments may have changed
+  std::map<std::string, AccountCatalogue> catalogues_;      // by Connect account
+  std::set<std::string> sure_;                              // subscriptions of which all prices are known
+  std::map<std::string, std::vector<PlannedGrant>> plans_;  // by user
   std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key
   std::map<std::string, Reversal> reversals_;                               // by source
   std::optional<Seconds> since_;

@@ -9,16 +9,18 @@ namespace billing {
 
 namespace {
 
-// The charges that paid for each subject: named by it, naming it (before basil), or made by a payment intent
-// that it or one of its invoice payments names. With them their refunds and disputes; those whose charge was
-// never told of are found through the payment intent, or the charge's id on the subject.
+// The charges that paid for each subject: named by it, naming it or its invoice (before basil), or made by a
+// payment intent that it or one of its invoice payments names. With them their refunds and disputes; those
+// whose charge was never told of are found through the payment intent, or the charge's id on the subject.
 pg::Statement read_facts(
-    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4) k(id, account, intent, charge)),"
+    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4, $6) k(id, account, intent, charge, invoice)),"
+    " owners AS (SELECT k.id, k.account, k.id AS owner FROM k"
+    "  UNION SELECT k.id, k.account, k.invoice FROM k WHERE k.invoice IS NOT NULL),"
     " intents AS (SELECT k.id, k.account, k.intent FROM k WHERE k.intent IS NOT NULL"
-    "  UNION SELECT k.id, k.account, q.object -> 'payment' ->> 'payment_intent' FROM k JOIN @stripe_objects q"
-    "   ON q.parent_id = k.id AND q.object_type = 'invoice_payment'),"
-    " charges AS (SELECT k.id, c.object_id, c.object, c.event_created FROM k JOIN @stripe_objects c"
-    "   ON c.parent_id = k.id AND c.object_type = 'charge' AND c.object IS NOT NULL"
+    "  UNION SELECT w.id, w.account, q.object -> 'payment' ->> 'payment_intent' FROM owners w"
+    "   JOIN @stripe_objects q ON q.parent_id = w.owner AND q.object_type = 'invoice_payment'),"
+    " charges AS (SELECT w.id, c.object_id, c.object, c.event_created FROM owners w JOIN @stripe_objects c"
+    "   ON c.parent_id = w.owner AND c.object_type = 'charge' AND c.object IS NOT NULL"
     "  UNION SELECT i.id, c.object_id, c.object, c.event_created FROM intents i JOIN @stripe_objects c"
     "   ON c.parent_id = i.intent AND c.object_type = 'charge' AND c.object IS NOT NULL"
     "  UNION SELECT k.id, c.object_id, c.object, c.event_created FROM k JOIN @stripe_objects c"
@@ -35,8 +37,8 @@ pg::Statement read_facts(
     "parents p"
     "  JOIN @stripe_objects r ON r.parent_id = p.parent AND r.object_type IN ('refund', 'dispute')"
     "   AND r.object IS NOT NULL"
-    " UNION ALL SELECT k.id, 'credit_note', n.object_id, k.id, n.object::text, n.event_created FROM k"
-    "  JOIN @stripe_objects n ON n.parent_id = k.id AND n.object_type = 'credit_note' AND n.object IS NOT "
+    " UNION ALL SELECT w.id, 'credit_note', n.object_id, w.id, n.object::text, n.event_created FROM owners w"
+    "  JOIN @stripe_objects n ON n.parent_id = w.owner AND n.object_type = 'credit_note' AND n.object IS NOT "
     "NULL"
     " ORDER BY 1, 2, 3");
 
@@ -49,7 +51,7 @@ std::optional<std::string> unless_empty(std::string text) {
 std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects,
                                                        bool livemode) {
   std::map<std::string, PaymentFacts> facts;
-  pg::Texts id, account, intent, charge;
+  pg::Texts id, account, intent, charge, invoice;
   for (const PaymentSubject& subject : subjects) {
     facts[subject.id];
     id.push_back(subject.id);
@@ -57,9 +59,11 @@ std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<Payment
     // A session names its intent as an old invoice does.
     intent.push_back(unless_empty(fields::invoice_payment_intent(*subject.object)));
     charge.push_back(unless_empty(fields::invoice_charge(*subject.object)));
+    // A session in payment mode may make an invoice of what was paid.
+    invoice.push_back(unless_empty(id_of(*subject.object, "invoice")));
   }
   if (id.empty()) return facts;
-  const pg::Rows rows = read_facts.run(id, account, intent, charge, livemode);
+  const pg::Rows rows = read_facts.run(id, account, intent, charge, livemode, invoice);
   std::map<std::pair<std::string, std::string>, credits::ChargeFacts>
       charges;  // by subject and charge or intent
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -12,7 +12,6 @@ inline constexpr const char* kCreditGrants = "credit_grants";
 
 // Key, image and version of the grants of the users of customers $1, but for those made by hand. The image is
 // what the events determine: not what became of the grant, nor when it was written down.
-// Upgrades are left out: what a change of plan grants still depends on the order of events (docs/credits.md).
 #define GRANTS_OF_CUSTOMERS                                                                                 \
   "SELECT jsonb_build_object('user_id', g.user_id, 'grant_key', g.grant_key)::text,"                        \
   "  jsonb_build_object('user_id', g.user_id, 'grant_key', g.grant_key, 'amount', g.amount,"                \
@@ -20,7 +19,7 @@ inline constexpr const char* kCreditGrants = "credit_grants";
   "   'stripe_invoice_id', g.stripe_invoice_id, 'series', g.series, 'cycle_start', g.cycle_start,"          \
   "   'rollover', g.rollover, 'rule', g.rule, 'requires_subscription', g.requires_subscription,"            \
   "   'priority', g.priority)::text, g.xmin::text"                                                          \
-  " FROM @credit_grants g WHERE g.source NOT IN ('manual', 'upgrade') AND g.grant_key NOT LIKE '%:manual' " \
+  " FROM @credit_grants g WHERE g.source <> 'manual' AND g.grant_key NOT LIKE '%:manual' " \
   "AND g.user_id IN"                                                                                        \
   "  (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))"
 

@@ -17,13 +17,15 @@ TABLES = {
     "audit_logs": "user_id, fact",
     "credit_grants": "user_id, grant_key",
 }
-# Of a grant what is due in the end. How much of it was granted at first and then taken back, when, and its place among
-# the others depend on what was known when it was written down; whose trial it was, on whose event came first. Upgrades
-# are left out: what a change of plan grants is not yet the same in every order (docs/reliability.md).
-GRANTS_DUE = """(SELECT user_id, grant_key, amount - reversal_target AS due, category, source, stripe_invoice_id, priority,
+# Of a grant what is due in the end. How much of it was granted at first and then taken back or added, when, and its place
+# among the others depend on what was known when it was written down; whose trial it was, on whose event came first.
+GRANTS_DUE = """(SELECT user_id, regexp_replace(grant_key, ':more:[0-9]+$', '') AS grant_key,
+                        sum(amount - reversal_target) AS due, category, source, stripe_invoice_id, priority,
                         requires_subscription, rollover,
                         CASE WHEN grant_key <> 'trial' THEN stripe_subscription_id END AS stripe_subscription_id
-                   FROM {s}.credit_grants WHERE amount > reversal_target AND source <> 'upgrade')"""
+                   FROM {s}.credit_grants
+                  GROUP BY user_id, 2, category, source, stripe_invoice_id, priority, requires_subscription, rollover, 10
+                 HAVING sum(amount - reversal_target) > 0)"""
 ROWS = {"credit_grants": GRANTS_DUE, "audit_logs": "(SELECT * FROM {s}.audit_logs WHERE action <> 'setting_changed')"}
 # What an event waited for last depends on who came first.
 HIDDEN = sorted(Database.VOLATILE | {"waiting_for"})

@@ -1,0 +1,49 @@
+#include "functions/credit_existing.hpp"
+
+#include <string_view>
+
+#include "core/credit_chain.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::credits::follow {
+
+namespace {
+
+pg::Statement existing_grants(
+    "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
+    "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint, g.rule ->> 'terms',"
+    "  g.metadata ->> 'stripe_customer_id' FROM @credit_grants g"
+    " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)"
+    " ORDER BY g.user_id, g.grant_id");
+
+}  // namespace
+
+ExistingGrants read_existing(const std::set<std::string>& users) {
+  ExistingGrants found;
+  if (users.empty()) return found;
+  const pg::Rows rows = existing_grants.run(pg::texts(users));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Existing grant;
+    grant.id = rows.number(i, 1);
+    grant.key = rows.text(i, 2);
+    grant.invoice_id = rows.text(i, 3);
+    grant.amount = rows.number(i, 4);
+    grant.reversed = rows.number(i, 5);
+    grant.target = {rows.number(i, 6), rows.number(i, 7)};
+    grant.source = rows.text(i, 8);
+    grant.full = rows.maybe_number(i, 9).value_or(grant.amount);
+    grant.terms = rows.text(i, 10);
+    grant.customer_id = rows.text(i, 11);
+    found[rows.text(i, 0)].push_back(std::move(grant));
+  }
+  return found;
+}
+
+std::string line_of(const std::string& key) {
+  for (const char* rule : {":period", ":upgrade"})
+    if (const std::size_t at = key.rfind(rule); at != std::string::npos)
+      return key.substr(0, at + std::string_view(rule).size());
+  return first_key(key);
+}
+
+}  // namespace billing::credits::follow
