@@ -87,13 +87,36 @@ Seconds nominal_interval(const Price& price, const Span& span) {
   return unit ? std::min(nominal_length(*unit), period) : period;
 }
 
+const char* name_of(CreditRule::Upgrade upgrade) {
+  switch (upgrade) {
+    case CreditRule::Upgrade::none:
+      return "none";
+    case CreditRule::Upgrade::full_delta:
+      return "full_delta";
+    case CreditRule::Upgrade::prorated_delta:
+      break;
+  }
+  return "prorated_delta";
+}
+
 bool grants(const Price& price) { return !price.metered && price.rule.credits.value_or(0) > 0; }
 
+bool same_terms(const Terms& one, const Terms& other) {
+  bool met = false;
+  for (const auto& [price, says] : one) {
+    const auto found = other.find(price);
+    if (found == other.end()) continue;
+    if (found->second != says) return false;
+    met = true;
+  }
+  return met;
+}
+
 std::string terms_of(const Price& price) {
-  if (!grants(price)) return price.id + ": nothing";
+  if (!grants(price)) return "nothing";
   const CreditRule& rule = price.rule;
-  return price.id + ": " + std::to_string(*rule.credits) + (rule.per_subscription ? "" : " per unit") +
-         (rule.interval.empty() ? "" : " every " + rule.interval);
+  return std::to_string(*rule.credits) + (rule.per_subscription ? "" : " per unit") +
+         (rule.interval.empty() ? "" : " every " + rule.interval) + ", upgrades " + name_of(rule.upgrade);
 }
 
 Wide credits_of(const Price& price, std::int64_t quantity) {

@@ -40,6 +40,7 @@ Seconds cycle_length(const Price& price, Seconds end);
 Seconds nominal_period(const Price& price, const Span& span);
 Seconds nominal_interval(const Price& price, const Span& span);  // of credit_interval, or else the period
 
+const char* name_of(CreditRule::Upgrade upgrade);
 bool grants(const Price& price);                             // has credits, and is not metered
 std::string terms_of(const Price& price);                    // for people: how much it grants, and when
 Wide credits_of(const Price& price, std::int64_t quantity);  // per interval

@@ -144,7 +144,7 @@ PlannedGrant CreditPlanner::start_grant(std::size_t index, const InvoiceLine& li
   grant.source = "invoice";
   grant.price_id = price.id;
   grant.description = line.description;
-  grant.terms = credits::terms_of(price);
+  grant.terms = {{price.id, credits::terms_of(price)}};
   grant.rule = {{"rule", "period"}, {"price", price.id}, {"quantity", line.quantity}};
   if (price.rule.credits) grant.rule["credits"] = *price.rule.credits;
   if (price.rule.per_subscription) grant.rule["credits_per"] = "subscription";

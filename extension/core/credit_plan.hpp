@@ -53,6 +53,11 @@ std::vector<std::string> prices_of(const Json& invoice);
 // Whole price objects embedded in an object: subscription items, invoice lines. Each has an id.
 std::vector<Json> embedded_prices(const std::string& object_type, const Json& object);
 
+// What each price concerned says, for people. The same terms grant the same again: none of the prices that
+// both know says anything else.
+using Terms = std::map<std::string, std::string>;
+bool same_terms(const Terms& one, const Terms& other);
+
 // One grant that should exist.
 struct PlannedGrant {
   std::string key;                    // (invoice, line, rule); unique within an account
@@ -71,7 +76,7 @@ struct PlannedGrant {
   std::string source;  // invoice, upgrade, trial, checkout
   std::string price_id;
   std::string description;
-  std::string terms;     // what the prices concerned say; the same terms grant the same again
+  Terms terms;
   bool depends = false;  // its amount depends on the subscription's other invoices
   Json rule;             // what was applied: for people, kept with the grant
 };

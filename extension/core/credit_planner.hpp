@@ -67,7 +67,7 @@ class CreditPlanner {
   bool is_first_part(const Proration& proration) const;
 
   PlannedGrant start_grant(std::size_t index, const InvoiceLine& line, const Price& price) const;
-  std::string terms_of(const Proration& proration) const;
+  Terms terms_of(const Proration& proration) const;
   void add(std::size_t invoice, const std::string& item, PlannedGrant grant);
 
   const Catalogue& catalogue_;

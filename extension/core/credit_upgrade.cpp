@@ -8,18 +8,6 @@ namespace {
 
 using Upgrade = CreditRule::Upgrade;
 
-const char* name_of(Upgrade upgrade) {
-  switch (upgrade) {
-    case Upgrade::none:
-      return "none";
-    case Upgrade::full_delta:
-      return "full_delta";
-    case Upgrade::prorated_delta:
-      break;
-  }
-  return "prorated_delta";
-}
-
 Amount delta(const Levels& levels, Wide base, Seconds cycle, Upgrade upgrade) {
   switch (upgrade) {
     case Upgrade::none:
@@ -126,15 +114,13 @@ void CreditPlanner::plan_proration(const Proration& proration, const Levels& lev
   }
 }
 
-// All the prices of the change, each once.
-std::string CreditPlanner::terms_of(const Proration& proration) const {
-  std::map<std::string, const Price*> prices;
+Terms CreditPlanner::terms_of(const Proration& proration) const {
+  Terms terms;
   for (const Change& change : proration.changes)
     for (const auto& lines : {change.credited, change.charged})
       for (const InvoiceLine* line : lines)
-        if (const Price* price = find_price(catalogue_, line->price_id)) prices[price->id] = price;
-  std::string terms = name_of(price_of(proration)->rule.upgrade);
-  for (const auto& [id, price] : prices) terms += "; " + credits::terms_of(*price);
+        if (const Price* price = find_price(catalogue_, line->price_id))
+          terms[price->id] = credits::terms_of(*price);
   return terms;
 }
 

@@ -318,8 +318,9 @@ class Batch {
         add(Subject::Kind::checkout, event.object_id, work->customer);
       else if (event.type == "customer.subscription.created" && at(event.object, "trial_start").is_number())
         add_trial(*work, trials);
-      else if (event.object_type == "charge" || event.object_type == "invoice_payment" ||
-               event.object_type == "credit_note" || tells_of_charge(event))
+      else if (event.object_type == "charge" || event.object_type == "invoice" ||
+               event.object_type == "invoice_payment" || event.object_type == "credit_note" ||
+               tells_of_charge(event))  // an invoice that grants nothing may be a pack's
         add(Subject::Kind::payments, work->customer, work->customer);
     }
     // Only a rebuild waits: whoever holds the account may want the anchor or the link that we hold.

@@ -11,7 +11,7 @@ namespace {
 
 pg::Statement existing_grants(
     "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
-    "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint, g.rule ->> 'terms',"
+    "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint, (g.rule -> 'terms')::text,"
     "  g.metadata ->> 'stripe_customer_id' FROM @credit_grants g"
     " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)"
     " ORDER BY g.user_id, g.grant_id");
@@ -32,7 +32,8 @@ ExistingGrants read_existing(const std::set<std::string>& users) {
     grant.target = {rows.number(i, 6), rows.number(i, 7)};
     grant.source = rows.text(i, 8);
     grant.full = rows.maybe_number(i, 9).value_or(grant.amount);
-    grant.terms = rows.text(i, 10);
+    if (const std::string terms = rows.text(i, 10); !terms.empty())
+      grant.terms = Json::parse(terms).get<Terms>();
     grant.customer_id = rows.text(i, 11);
     found[rows.text(i, 0)].push_back(std::move(grant));
   }

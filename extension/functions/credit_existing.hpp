@@ -16,7 +16,7 @@ struct Existing {
   std::string invoice_id;   // or the checkout session's
   std::string customer_id;  // "" when it is not told
   std::string source;
-  std::string terms;  // see PlannedGrant
+  Terms terms;
   Amount amount = 0;
   Amount reversed = 0;
   ReversalTarget target;  // as it stands; debt_limit = what became debt

@@ -197,7 +197,7 @@ class Follow {
     Amount total = 0;
     for (const Existing* grant : chain) total = to_amount(Wide{total} + grant->amount);
     if (plan == nullptr) return first.source == "upgrade" && is_certain(first.invoice_id) ? 0 : total;
-    if (!plan->terms.empty() && plan->terms == first.terms) return plan->amount;
+    if (same_terms(plan->terms, first.terms)) return plan->amount;
     if (plan->full <= plan->amount) return total;
     return std::min(total, to_amount(Wide{first.full} * plan->amount / plan->full));
   }
@@ -222,10 +222,10 @@ class Follow {
     std::map<std::string, const PlannedGrant*> planned;
     for (const PlannedGrant& grant : plans_[user]) planned.emplace(grant.key, &grant);
     std::map<std::string, std::vector<const Existing*>> chains;
-    std::map<std::string, std::string> terms;  // by line
-    std::set<std::string> by_hand;             // invoices
+    std::map<std::string, const Terms*> terms;  // by line
+    std::set<std::string> by_hand;              // invoices
     for (const Existing& grant : grants) {
-      terms.emplace(line_of(grant.key), grant.terms);
+      terms.emplace(line_of(grant.key), &grant.terms);
       if (!grant.invoice_id.empty() && grant.key == manual_key(grant.invoice_id))
         by_hand.insert(grant.invoice_id);
       chains[grant.key.empty() ? '#' + std::to_string(grant.id) : first_key(grant.key)].push_back(&grant);
@@ -240,7 +240,7 @@ class Follow {
       const auto line = terms.find(line_of(key));
       if (grant->amount == 0 || chains.count(key) > 0 || by_hand.count(grant->invoice_id) > 0) continue;
       // At other terms a line may be granted by other keys.
-      if (line != terms.end() && line->second != grant->terms) continue;
+      if (line != terms.end() && !same_terms(*line->second, grant->terms)) continue;
       if (may_grant_now(*grant))
         change.grants.push_back({*grant, reversal_target(reversal_of(grant->invoice_id), grant->amount,
                                                          settings_.clawback_debt)});

@@ -43,22 +43,3 @@ def test_a_dispute_whose_charge_only_the_invoice_names(granting, version):
     granting.process(*first, *life.first_invoice())
     granting.process(event("evt_d", "charge.dispute.created", dispute(life, 1, "needs_response"), NOW - 10))
     assert settled_balance(granting) == 0
-
-
-@pytest.mark.parametrize("version", [OLD, NEW])
-def test_a_manual_grant_of_an_invoice_that_is_refunded(granting, version):
-    life, first = started("ada", api_version=version)
-    granting.process(*first)
-    granting.value("SELECT {s}.add_subscription_credits('cus_ada', 'in_ada_1', 'sub_ada', 30, 'missed')")
-    refunded = charge(life, 1, amount_refunded=900, refunded=True, invoice="in_ada_1")
-    granting.process(event("evt_r", "charge.refunded", refunded, NOW - 800, version))
-    assert settled_balance(granting) == 0
-
-
-def test_an_attribute_of_the_product_for_an_invoice_that_carries_the_price(granting):
-    price = dataclasses.replace(SOLO, metadata={"credits": "100"})
-    product = objects.product("prod_solo", "Solo", metadata={"credits_per": "subscription"})
-    life, first = started("ada", items=((price, 3),), api_version=OLD)
-    granting.process(event("evt_product", "product.created", product, NOW - 5000))
-    granting.process(*first, *life.first_invoice())
-    assert settled_balance(granting) == 100

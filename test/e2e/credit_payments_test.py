@@ -137,3 +137,79 @@ def test_charging_and_linking_in_one_transaction_deadlocks_with_nobody(granting)
     assert errors == []
     settle(granting)
     assert balance(granting, "user_ada")["balance"] == 129
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_manual_grant_of_an_invoice_that_is_refunded_goes_back(granting, version):
+    life, first = started("ada", api_version=version)
+    granting.process(*first)
+    granting.value("SELECT {s}.add_subscription_credits('cus_ada', 'in_ada_1', 'sub_ada', 30, 'missed')")
+    refunded = charge(life, 1, amount_refunded=900, refunded=True, invoice="in_ada_1")
+    granting.process(event("evt_r", "charge.refunded", refunded, NOW - 800, version))
+    assert balance(granting, "user_ada")["balance"] == 0
+
+
+@pytest.mark.parametrize("order", [("product", "first", "invoice"), ("product", "invoice", "first"),
+                                   ("first", "product", "invoice")])
+def test_an_attribute_of_the_product_holds_where_the_invoice_carries_the_price(granting, order):
+    price = dataclasses.replace(SOLO, metadata={"credits": "100"})
+    product = objects.product("prod_solo", "Solo", metadata={"credits_per": "subscription"})
+    life, first = started("ada", items=((price, 3),), api_version=OLD)
+    told = {"product": [event("evt_product", "product.created", product, NOW - 5000)], "first": first,
+            "invoice": life.first_invoice()}
+    for name in order:
+        granting.process(*told[name])
+    settle(granting)
+    assert balance(granting, "user_ada")["balance"] == 100
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_refund_of_one_of_two_payments_takes_its_share_of_the_invoice(granting, version):
+    life, first = started("ada", api_version=version)
+    granting.process(*first, *life.first_invoice())
+    # 300 of the invoice's 900 came by this charge; nobody tells of the other.
+    part = charge(life, 1, amount=300, amount_captured=300, amount_refunded=300, refunded=True, invoice="in_ada_1")
+    granting.process(event("evt_r", "charge.refunded", part, NOW - 800, version))
+    assert balance(granting, "user_ada")["balance"] == 20
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::3])
+def test_a_pack_that_also_makes_an_invoice_is_taken_back_with_it(granting, order):
+    life, _ = started("ada")
+    events = [event("evt_1", "checkout.session.completed",
+                    pack("user_ada", payment_intent=None, invoice="in_pack"), NOW - 100),
+              event("evt_2", "invoice_payment.paid",
+                    {"id": "inpay_1", "object": "invoice_payment", "invoice": "in_pack", "status": "paid",
+                     "amount_paid": 2000, "livemode": False,
+                     "payment": {"type": "payment_intent", "payment_intent": "pi_ada_1"}}, NOW - 90),
+              event("evt_3", "charge.refunded",
+                    charge(life, 1, amount=2000, amount_captured=2000, amount_refunded=500), NOW - 10),
+              event("evt_4", "invoice.paid",
+                    {"id": "in_pack", "object": "invoice", "customer": "cus_ada", "status": "paid", "livemode": False,
+                     "billing_reason": "manual", "amount_paid": 2000, "created": NOW - 100}, NOW - 95)]
+    for number in order:
+        granting.process(events[number])
+    settle(granting)
+    # 62.5 are not due; what can't be halved stays with the user.
+    assert balance(granting, "user_ada")["balance"] == 188
+
+
+def test_connect_accounts_may_use_the_same_price_ids(granting):
+    for account, credits in (("acct_one", "30"), ("acct_two", "70")):
+        price = dataclasses.replace(SOLO, metadata={"credits": credits})
+        life, first = started(account[5:], items=((price, 1),))
+        granting.process(*({**one, "account": account} for one in [
+            event(f"evt_{account}", "price.created", price.json(NEW), NOW - 5000), *first, *life.first_invoice()]))
+    assert balance(granting, "user_one")["balance"] == 30
+    assert balance(granting, "user_two")["balance"] == 70
+
+
+def test_grants_since_moved_later_leaves_what_was_granted(granting):
+    life, first = started("ada")
+    granting.process(*first, *life.first_invoice())
+    granting.value("SELECT {s}.set_billing_setting('grants_since', '2100-01-01T00:00:00Z', 'tests')")
+    granting.process(event("evt_c", "charge.updated", charge(life, 1), NOW - 500))
+    assert balance(granting, "user_ada")["balance"] == 30
+    # Its refund is still its refund.
+    granting.process(event("evt_r", "charge.refunded", charge(life, 1, amount_refunded=900, refunded=True), NOW - 400))
+    assert balance(granting, "user_ada")["balance"] == 0
