@@ -27,7 +27,7 @@ struct Intervals {
 };
 Intervals intervals_of(const Price& price, const Span& span);
 
-// Longer than a month: what comes by interval may then be cut by a later invoice, and needs_siblings says so.
+// Longer than a month: what comes by interval may then be cut by a later invoice.
 inline bool is_long(const Span& span) { return span.length() > 32 * 86'400; }
 
 // The cycle that ends at `end`, as long as the calendar allows: where a month's end was cut short several

@@ -111,15 +111,6 @@ bool may_grant(const Json& invoice) {
          text_of(invoice, "status") != "draft" && (fields::invoice_is_paid(invoice) || is_finalized(invoice));
 }
 
-bool needs_siblings(const Json& invoice) {
-  const std::optional<SubscriptionInvoice> read = read_invoice(invoice);
-  if (!read) return false;
-  return read->reason == SubscriptionInvoice::Reason::update ||
-         std::any_of(read->lines.begin(), read->lines.end(), [](const InvoiceLine& line) {
-           return line.proration || is_long({line.start, line.end});
-         });
-}
-
 Seconds granted_at(const Json& invoice) {
   const Json& transitions = at(invoice, "status_transitions");
   for (const char* key : {"paid_at", "finalized_at"}) {

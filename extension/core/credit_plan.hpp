@@ -81,8 +81,8 @@ struct PlannedGrant {
   Json rule;             // what was applied: for people, kept with the grant
 };
 
-// The grants of all invoices of one subscription that are given, in any order; give all of those when
-// needs_siblings says so of one of them. A line whose price is not in the catalogue plans nothing.
+// The grants of all invoices of one subscription that are given, in any order: of all those whose times
+// overlap, as they depend on each other. A line whose price is not in the catalogue plans nothing.
 //
 // - Only subscription_create, subscription_cycle (or `subscription`, its name once), subscription_update, and
 //   quote_accept of a subscription. The price decides, not what was paid; but what a trial made costs nothing
@@ -105,8 +105,6 @@ struct PlannedGrant {
 // - A grant is in the result even when its amount is 0, so that what was granted before can be taken back.
 //   `full` is without the other invoices.
 std::vector<PlannedGrant> plan_invoices(const std::vector<const Json*>& invoices, const Catalogue& catalogue);
-// Whether plan_invoices needs the other invoices of the subscription beside this one.
-bool needs_siblings(const Json& invoice);
 // Whether the invoice counts: paid, or finalized (open, uncollectible or void too) where the price says so.
 bool may_grant(const Json& invoice);
 // When it was paid, else finalized, else created: what billing.grants_since is compared with.
@@ -114,6 +112,7 @@ Seconds granted_at(const Json& invoice);
 
 // Trial credits of a subscription: once per person, so the key is "trial". The first paid period of the item
 // that brought them ends them.
+// The subscription is as the event told it that begins_trial.
 std::optional<PlannedGrant> plan_trial(const Subscription& subscription, const Catalogue& catalogue);
 
 // A checkout session in payment mode: a pack. Credits from the session's metadata `credits`, else from the

@@ -11,7 +11,7 @@ namespace billing::credits {
 namespace {
 
 constexpr Amount kMostCredits = 1'000'000'000'000;
-constexpr Amount kMostPriority = 1'000'000;
+constexpr Amount kMostPriority = 1000;  // as of grant_credits
 
 std::string trimmed(const std::string& text) {
   constexpr const char* kSpace = " \t\r\n";

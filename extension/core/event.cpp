@@ -106,4 +106,11 @@ std::string derived_event_id(std::string_view payload) {
 
 bool is_deletion(std::string_view event_type) { return event_type.ends_with(".deleted"); }
 
+bool begins_trial(const Event& event) {
+  if (!at(event.object, "trial_start").is_number()) return false;
+  if (event.type == "customer.subscription.created") return true;
+  return event.type == "customer.subscription.updated" && event.previous_attributes.contains("trial_start") &&
+         !at(event.previous_attributes, "trial_start").is_number();
+}
+
 }  // namespace billing

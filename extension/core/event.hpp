@@ -61,4 +61,7 @@ EventHeader peek_event(std::string_view payload);
 // True for "...deleted" events, whose object is gone for good.
 bool is_deletion(std::string_view event_type);
 
+// Whether a subscription's event tells that a trial begins: it is created with one, or an update adds one.
+bool begins_trial(const Event& event);
+
 }  // namespace billing

@@ -316,7 +316,7 @@ class Batch {
         add(Subject::Kind::invoice, event.object_id, work->customer);
       else if (event.object_type == "checkout.session")
         add(Subject::Kind::checkout, event.object_id, work->customer);
-      else if (event.type == "customer.subscription.created" && at(event.object, "trial_start").is_number())
+      else if (begins_trial(event))
         add_trial(*work, trials);
       else if (event.object_type == "charge" || event.object_type == "invoice" ||
                event.object_type == "invoice_payment" || event.object_type == "credit_note" ||

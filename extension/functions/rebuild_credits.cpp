@@ -18,8 +18,9 @@ pg::Statement read_users(
 pg::Statement read_beginnings(
     "SELECT e.stripe_customer_id, p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
     "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
-    " WHERE e.stripe_customer_id = ANY ($1) AND e.event_type = 'customer.subscription.created'"
-    "  AND e.livemode = $2 AND (e.outcome IN ('processed', 'parked') OR e.waiting_for IS NOT NULL)"
+    " WHERE e.stripe_customer_id = ANY ($1) AND e.livemode = $2 AND (e.outcome IN ('processed', 'parked') OR "
+    "e.waiting_for IS NOT NULL)"
+    "  AND e.event_type IN ('customer.subscription.created', 'customer.subscription.updated')"
     " ORDER BY e.stripe_created, e.stripe_event_id");
 
 }  // namespace
@@ -44,7 +45,7 @@ void follow_credits(const std::vector<std::string>& customers, const Settings& s
     const auto user = user_of.find(rows.text(i, 0));
     if (user == user_of.end()) continue;
     const Event event = parse_event(rows.view(i, 1));
-    if (!at(event.object, "trial_start").is_number()) continue;
+    if (!begins_trial(event)) continue;
     trials.push_back({user->second, read_subscription(event.object)});
     trials.back().subscription.account = event.account;
     trials.back().subscription.customer_id = user->first;

@@ -265,6 +265,18 @@ def test_trial_credits_come_once_per_person(since_ever):
     assert sound(since_ever)
 
 
+def test_a_trial_that_an_update_adds_brings_its_credits_too(since_ever):
+    price = dataclasses.replace(SOLO, metadata={"credits": "30", "trial_credits": "5"})
+    life, first = started("ada", items=((price, 1),))
+    added = life.update(trial_start=life.clock, trial_end=life.clock + 7 * DAY, status="trialing")
+    since_ever.process(*first, added)
+    assert [(one["amount"], one["source"]) for one in grants(since_ever, "user_ada")] == [(5, "trial")]
+    # Moved, it is the same trial.
+    since_ever.process(life.update(trial_end=life.clock + 9 * DAY))
+    assert len(grants(since_ever, "user_ada")) == 1
+    assert since_ever.rows("SELECT * FROM {s}.rebuild_billing_state()") == []
+
+
 def test_a_canceled_plan_locks_its_credits_but_not_others(since_ever):
     life, first = started("ada")
     since_ever.process(*first, *life.first_invoice())

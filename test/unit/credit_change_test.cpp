@@ -216,7 +216,6 @@ TEST(IntervalUpgrade, WithinAMonthNothingIsCut) {
       read_price(price_json("weekly", {{"credits", "7"}, {"credit_interval", "week"}}), nullptr);
   const auto plan = due({base("weekly"), restart("in_2", day(10), after_month(day(10)), "pro")}, prices);
   EXPECT_EQ(plan.size(), 5U + 1U);
-  EXPECT_FALSE(needs_siblings(base("weekly")));
 }
 
 TEST(IntervalUpgrade, UpToAYearAtOnceGrantsWhatTheMonthsToComeDoNot) {

@@ -167,7 +167,6 @@ RC_GTEST_PROP(CreditInput, AnyJsonIsRead, ()) {
   prices_of_checkout(a);
   embedded_prices("invoice", a);
   granted_at(a);
-  needs_siblings(a);
   const Reversal reversal = read_reversal(a, {{a, 0, {b}, {0}, {a, b}}, {b, 0, {a, b}, {}, {}}}, {a, b});
   reversal_target(reversal, 100, DebtPolicy::always);
 }

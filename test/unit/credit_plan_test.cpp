@@ -288,15 +288,6 @@ TEST(CreditInterval, TooManyIntervalsAreOneGrantAndAProblem) {
   EXPECT_TRUE(plan[0].rule.contains("problem"));
 }
 
-TEST(Siblings, AreNeededWhereTheyMayMatter) {
-  EXPECT_FALSE(needs_siblings(create({period("il_1", "pro", month(0), month(1))})));
-  EXPECT_TRUE(needs_siblings(create({period("il_1", "pro_drip", month(0), month(12))})));
-  EXPECT_TRUE(needs_siblings(update("in_2", day(1), {})));
-  EXPECT_TRUE(needs_siblings(cycle("in_2", month(1), {remaining("il_1", "pro", day(1), month(1))})));
-  EXPECT_FALSE(
-      needs_siblings(invoice("in_2", day(1), "manual", {remaining("il_1", "pro", day(1), month(1))})));
-}
-
 TEST(GrantedAt, IsWhenItWasPaid) {
   Json object = create({});
   EXPECT_EQ(granted_at(object), month(0));

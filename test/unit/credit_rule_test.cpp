@@ -90,7 +90,7 @@ TEST(CreditRule, ABadValueIsAProblemAndCountsAsAbsent) {
     ASSERT_EQ(rule.problems.size(), 1U) << key;
     EXPECT_NE(rule.problems[0].find(key), std::string::npos);
   }
-  EXPECT_EQ(rule_of({{"credit_priority", "1000001"}}).priority, 50);
+  EXPECT_EQ(rule_of({{"credit_priority", "1001"}}).priority, 50);
   EXPECT_EQ(rule_of({{"credit_rollover", "1000000000001"}}).rollover, Rollover());
 }
 

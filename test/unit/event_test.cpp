@@ -256,6 +256,24 @@ void expect_same_as_parsed(const Json& payload) {
   }
 }
 
+TEST(Trial, BeginsWithTheSubscriptionOrTheUpdateThatAddsIt) {
+  const auto begins = [](const char* type, const Json& start, const Json& previous) {
+    Json subscription = fixtures::new_subscription();
+    subscription["trial_start"] = start;
+    Json payload = event_json(type, subscription);
+    if (!previous.is_null()) payload["data"]["previous_attributes"] = previous;
+    return begins_trial(parse_event(to_text(payload)));
+  };
+  const Json added = {{"trial_start", nullptr}};
+  EXPECT_TRUE(begins("customer.subscription.created", 1767225600, nullptr));
+  EXPECT_FALSE(begins("customer.subscription.created", nullptr, nullptr));
+  EXPECT_TRUE(begins("customer.subscription.updated", 1767225600, added));
+  EXPECT_FALSE(begins("customer.subscription.updated", 1767225600, nullptr));
+  EXPECT_FALSE(begins("customer.subscription.updated", 1767225600, {{"trial_end", 1767225600}}));
+  EXPECT_FALSE(begins("customer.subscription.updated", 1767225600, {{"trial_start", 1767000000}}));
+  EXPECT_FALSE(begins("customer.subscription.deleted", 1767225600, added));
+}
+
 RC_GTEST_PROP(EventProperty, PeekAgreesWithParse, ()) {
   const Json object = *rc::gen::element(fixtures::new_subscription(), fixtures::old_invoice(),
                                         Json{{"id", "cus_1"}, {"object", "customer"}});
