@@ -19,6 +19,15 @@ Time paid_through(const Subscription& s) {
   return latest;
 }
 
+// A change, or a period that began anew, left no payment for some of what comes by interval. How much of that
+// was granted before it was known depends on the order.
+bool is_cut(const Subscription& s, const Paid& paid) {
+  return paid.by_interval && (s.items_changed >= paid.created ||
+                              std::any_of(s.paid.begin(), s.paid.end(), [&](const auto& other) {
+                                return other->created > paid.created && other->created < paid.until;
+                              }));
+}
+
 }  // namespace
 
 std::vector<billing::Subscription> true_subscriptions(const Account& account) {
@@ -40,8 +49,8 @@ Json true_credits(const Account& account) {
   if (account.trial_credits() > 0) credits["trial"] = account.trial_credits();
   for (const Subscription& s : account.subscriptions()) {
     for (const auto& paid : s.paid) {
-      const bool cut = paid->by_interval && s.items_changed >= paid->created;
-      credits[paid->invoice] = paid->partly_covered || cut ? Json(nullptr) : Json(paid->credits);
+      const bool told = !paid->partly_covered && !is_cut(s, *paid);
+      credits[paid->invoice] = told ? Json(paid->credits) : Json(nullptr);
     }
   }
   return credits;

@@ -18,7 +18,7 @@ Json true_state(const Account& account, Seconds as_of);
 
 // {"trial": credits, "in_...": credits of each paid invoice with whole periods}, refunds aside. Upgrades
 // (prorations) are not told; null is an invoice that other periods may stand for in part, or that pays for
-// months to come which a later change has ended.
+// months to come which a later change or a new period has ended.
 Json true_credits(const Account& account);
 
 // {"user_id", "stripe_customer_id"} of each customer whose user no event names.
