@@ -67,6 +67,7 @@ struct Lot {
 
   bool is_new = false;
   bool changed = false;
+  bool moved = false;  // cycle_start changed
 
   Amount free() const { return remaining - held; }
   Amount outstanding() const { return reversal_target - reversed - reversal_debt; }

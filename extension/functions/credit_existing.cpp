@@ -12,7 +12,7 @@ namespace {
 pg::Statement existing_grants(
     "SELECT g.user_id, g.grant_id, g.grant_key, g.stripe_invoice_id, g.amount, g.reversed, g.reversal_target,"
     "  g.reversal_debt, g.source, (g.rule ->> 'full')::bigint, (g.rule -> 'terms')::text,"
-    "  g.metadata ->> 'stripe_customer_id' FROM @credit_grants g"
+    "  g.metadata ->> 'stripe_customer_id', g.cycle_start FROM @credit_grants g"
     " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)"
     " ORDER BY g.user_id, g.grant_id");
 
@@ -35,6 +35,7 @@ ExistingGrants read_existing(const std::set<std::string>& users) {
     if (const std::string terms = rows.text(i, 10); !terms.empty())
       grant.terms = Json::parse(terms).get<Terms>();
     grant.customer_id = rows.text(i, 11);
+    grant.cycle_start = rows.maybe_number(i, 12).value_or(0);
     found[rows.text(i, 0)].push_back(std::move(grant));
   }
   return found;

@@ -28,7 +28,8 @@ struct Due {
 struct Change {
   std::vector<Due> grants;
   std::map<std::int64_t, ReversalTarget> reversals;  // by grant
-  bool empty() const { return grants.empty() && reversals.empty(); }
+  std::map<std::int64_t, Instant> places;            // in their series, where they change
+  bool empty() const { return grants.empty() && reversals.empty() && places.empty(); }
 };
 
 class Follow {
@@ -262,6 +263,10 @@ class Follow {
                              target.debt_limit > grant.target.debt_limit;
       if (target.target != grant.target.target || owes_more || target.debt_limit < grant.target.debt_limit)
         change.reversals[grant.id] = target;
+      // Another invoice may decide what a grant stands beside in its series.
+      const bool judged = plan != nullptr && plan->depends && same_terms(plan->terms, grant.terms);
+      if (judged && grant.cycle_start != instant(plan->cycle_start))
+        change.places[grant.id] = instant(plan->cycle_start);
     }
     if (now.more == 0 || by_hand.count(invoice_id) > 0) return;
     Due due{*plan, now.more_target};
@@ -282,6 +287,7 @@ class Follow {
     store::PerUser<std::string> series;
     for (const auto& [user, change] : due) {
       for (const auto& [id, target] : change.reversals) lots.insert({user, id});
+      for (const auto& [id, cycle_start] : change.places) lots.insert({user, id});
       for (const Due& one : change.grants)
         if (!one.grant.series.empty()) series.insert({user, one.grant.series});
     }
@@ -298,6 +304,11 @@ class Follow {
 
   void change_account(Account& account, const Change& change) {
     store::advance(account);
+    for (const auto& [id, cycle_start] : change.places) {
+      Lot& lot = *account.find_lot(id);
+      lot.cycle_start = cycle_start;
+      lot.moved = account.changed = true;
+    }
     for (const auto& [id, target] : change.reversals) reverse(account, id, target);
     std::vector<Due> grants = change.grants;
     std::sort(grants.begin(), grants.end(), [](const Due& one, const Due& other) {

@@ -39,6 +39,11 @@ pg::Statement update_lots(
     "expires_at)"
     " WHERE g.user_id = r.user_id AND g.grant_id = r.id");
 
+pg::Statement move_lots(
+    "UPDATE @credit_grants g SET cycle_start = r.cycle_start FROM unnest($1, $2, $3) r(user_id, id, "
+    "cycle_start)"
+    " WHERE g.user_id = r.user_id AND g.grant_id = r.id");
+
 pg::Statement insert_entries(
     "INSERT INTO @credit_transactions (user_id, transaction_id, transaction_type, amount, balance_after,"
     "  debt_change, debt_after, grant_id, refers_to, hold_id, actor_id, idempotency_key, description, "
@@ -142,12 +147,18 @@ void save_lots(const std::vector<Account*>& accounts) {
   LotState updates, inserts;
   pg::Numbers amount, priority, rollover;
   pg::Texts category, subscription, source, key, invoice, series, rule, description, metadata;
-  pg::Times effective_at, cycle_start, created_at;
+  pg::Texts moved_user;
+  pg::Numbers moved_id;
+  pg::Times effective_at, cycle_start, created_at, moved_to;
   pg::Flags required;
   for (const Account* account : accounts) {
     for (const Lot& lot : account->lots) {
       if (!lot.is_new) {
         if (lot.changed) updates.add(*account, lot);
+        if (!lot.moved) continue;
+        moved_user.push_back(account->user_id);
+        moved_id.push_back(lot.id);
+        moved_to.values.push_back(lot.cycle_start);
         continue;
       }
       inserts.add(*account, lot);
@@ -180,6 +191,7 @@ void save_lots(const std::vector<Account*>& accounts) {
     update_lots.run(updates.user, updates.id, updates.remaining, updates.held, updates.spent, updates.lapsed,
                     updates.reversed, updates.target, updates.debt, updates.started, updates.voided,
                     updates.live, updates.expires_at);
+  if (!moved_id.empty()) move_lots.run(moved_user, moved_id, moved_to);
 }
 
 void save_entries(const std::vector<Account*>& accounts) {

@@ -1,5 +1,6 @@
 """Changes of plan within a period, told by Stripe's proration lines, in every order."""
 import copy
+import dataclasses
 import itertools
 
 import pytest
@@ -90,3 +91,36 @@ def test_the_other_event_of_the_same_payment_changes_nothing(database, version):
         had = balance(database, "user_ada")
         database.process({**one, "id": one["id"] + "_too", "type": "invoice.payment_succeeded"})
         assert balance(database, "user_ada") == had
+
+
+def moved(life, number, price, length, at):
+    """The paid invoice of a change to another period, which begins anew."""
+    item_id = life.subscription["items"]["data"][0]["id"]
+    made = objects.subscription(life.subscription_id, life.customer_id, [(price, 1)], at, (at, at + length),
+                                life.api_version)
+    made["items"]["data"][0]["id"] = item_id
+    paid = objects.invoice(f"in_{life.name}_move_{number}", made, at, (at, at + length), life.api_version,
+                           reason="subscription_update", paid=True)
+    return event(f"evt_{life.name}_move_{number}", "invoice.paid", paid, at, life.api_version)
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_to_a_year_and_back_to_a_month_keeps_the_year_in_any_order(databases, version):
+    start = NOW - 20 * DAY
+    year = dataclasses.replace(objects.PRO_YEARLY, id="price_solo_year", product="prod_solo", metadata={"credits": "360"})
+    life = Life("ada", items=((SOLO, 1),), start=start, api_version=version)
+    first = [life.customer_created(), life.subscribed(period=(start, start + MONTH)),
+             life.checkout_completed("user_ada"), life.first_invoice()[0]]
+    prices = [event(f"evt_{price.id}", "price.created", price.json(version), start) for price in (SOLO, year)]
+    changes = [first[3], moved(life, 1, year, 365 * DAY, start + 2 * DAY), moved(life, 2, SOLO, MONTH, start + 4 * DAY)]
+    results = {}
+    for order in itertools.permutations(range(3)):
+        database = databases().grant_since_ever()
+        database.process(*prices, *first[:3])
+        for number in order:
+            database.process(changes[number])
+        settle(database)
+        results[order] = balance(database, "user_ada")["balance"]
+        assert sound(database)
+        assert database.rows("SELECT * FROM {s}.rebuild_billing_state()") == []
+    assert set(results.values()) == {360}, results
