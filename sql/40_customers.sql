@@ -16,8 +16,10 @@ CREATE INDEX stripe_customer_links_user_idx ON stripe_customer_links (user_id) W
 CREATE INDEX stripe_customer_links_conflict_idx ON stripe_customer_links (conflict_user_id)
     WHERE conflict_user_id IS NOT NULL;
 COMMENT ON TABLE stripe_customer_links IS 'which user pays as which Stripe customer; change it with link_stripe_customer()';
+COMMENT ON COLUMN stripe_customer_links.stripe_customer_id IS
+    'the customer; of a guest, whom Stripe has no customer for, the id of the payment intent, or of the charge or checkout session that has none';
 COMMENT ON COLUMN stripe_customer_links.source IS
-    'client_reference_id, subscription_metadata, invoice_metadata, customer_metadata or manual';
+    'client_reference_id, subscription_metadata, invoice_metadata, customer_metadata, payment_metadata or manual';
 COMMENT ON COLUMN stripe_customer_links.event_id IS
     'the event that says so: the strongest evidence, then the earliest; null when linked by hand';
 COMMENT ON COLUMN stripe_customer_links.conflict_user_id IS 'another user that Stripe''s data names; waits for a person';
@@ -66,6 +68,7 @@ BEGIN
     SELECT l.stripe_customer_id INTO customer
       FROM @extschema@.stripe_customer_links l
      WHERE l.user_id = get_or_create_stripe_customer.user_id
+       AND l.stripe_customer_id !~ '^(pi|ch|py|cs)_' -- a guest's payment is no customer
        AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
                         WHERE o.stripe_customer_id = l.stripe_customer_id AND o.object_type = 'customer' AND o.deleted)
      ORDER BY l.linked_at, l.stripe_customer_id

@@ -16,7 +16,11 @@ CREATE FUNCTION ingest_metrics()
                'oldest_unprocessed_seconds', (SELECT extract(epoch FROM now() - min(w.created_at)) FROM waiting w),
                'parked', (SELECT coalesce(jsonb_object_agg(p.reason, p.n), '{}')
                             FROM (SELECT CASE w.kind WHEN 'customer' THEN 'customer_link'
-                                                     WHEN 'user' THEN 'user_busy' ELSE 'other' END AS reason,
+                                                     WHEN 'user' THEN 'user_busy'
+                                                     WHEN 'price' THEN 'price' WHEN 'product' THEN 'price'
+                                                     WHEN 'charge' THEN 'payment'
+                                                     WHEN 'payment_intent' THEN 'payment'
+                                                     ELSE 'other' END AS reason,
                                          count(*) AS n
                                     FROM waiting w WHERE w.outcome = 'parked' GROUP BY 1) p),
                'failed', (SELECT count(*) FROM waiting w WHERE w.outcome = 'failed'),

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/fields.hpp"
+#include "core/payer.hpp"
 
 namespace billing {
 namespace {
@@ -12,6 +13,10 @@ std::optional<LinkEvidence> evidence(const Json& holder, const char* key, const 
   std::optional<std::string> user_id = text_of(holder, key);
   if (!user_id || user_id->empty() || user_id->size() > kMaxUserIdBytes) return std::nullopt;
   return LinkEvidence{std::move(*user_id), source, priority};
+}
+
+std::optional<LinkEvidence> payment_evidence(const Json& payment) {
+  return evidence(at(payment, "metadata"), "user_id", "payment_metadata", 4);
 }
 
 // The events of these that move a user's state; the rest (drafts, upcoming ones, reminders) only describe.
@@ -28,7 +33,10 @@ constexpr std::array<std::string_view, 6> kInvoiceEffects = {
 
 std::optional<LinkEvidence> link_evidence(const std::string& object_type, const Json& object) {
   if (object_type == "checkout.session") {
-    return evidence(object, "client_reference_id", "client_reference_id", 0);
+    const bool of_guest = is_guest(payer_of(object_type, object));
+    if (of_guest && text_of(object, "status").value_or("complete") != "complete") return std::nullopt;
+    if (auto named = evidence(object, "client_reference_id", "client_reference_id", 0)) return named;
+    return of_guest ? payment_evidence(object) : std::nullopt;
   }
   if (object_type == "subscription") {
     return evidence(at(object, "metadata"), "user_id", "subscription_metadata", 1);
@@ -37,6 +45,8 @@ std::optional<LinkEvidence> link_evidence(const std::string& object_type, const 
     return evidence(fields::invoice_subscription_metadata(object), "user_id", "invoice_metadata", 2);
   }
   if (object_type == "customer") return evidence(at(object, "metadata"), "user_id", "customer_metadata", 3);
+  const bool pays = object_type == "payment_intent" || object_type == "charge";
+  if (pays && is_guest(payer_of(object_type, object))) return payment_evidence(object);
   return std::nullopt;
 }
 
@@ -46,8 +56,9 @@ std::optional<LinkEvidence> link_evidence(const Event& event) {
 }
 
 int link_priority(std::string_view source) {
-  constexpr std::array<std::string_view, 4> kSources = {"client_reference_id", "subscription_metadata",
-                                                        "invoice_metadata", "customer_metadata"};
+  constexpr std::array<std::string_view, 5> kSources = {"client_reference_id", "subscription_metadata",
+                                                        "invoice_metadata", "customer_metadata",
+                                                        "payment_metadata"};
   const auto found = std::find(kSources.begin(), kSources.end(), source);
   return found == kSources.end() ? -1 : static_cast<int>(found - kSources.begin());
 }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/fields.hpp"
+#include "core/payer.hpp"
 
 namespace billing {
 namespace {
@@ -80,12 +81,12 @@ Event parse_event(std::string_view payload) {
     }
     event.object_type = limited(text_of(event.object, "object").value_or(""), "type of the object");
     id = text_of(event.object, "id").value_or("");
-    event.customer_id = event.object_type == "customer" ? id : id_of(event.object, "customer");
+    event.customer_id = payer_of(event.object_type, event.object);
   }
+  limited(fields::parent_id(event.object_type, event.object), "id of what the object belongs to");
   event.customer_id = limited(std::move(event.customer_id), "id of the customer");
   event.object_id =
       limited(mirror_key(event.object_type, std::move(id), event.customer_id), "id of the object");
-  limited(fields::parent_id(event.object_type, event.object), "id of what the object belongs to");
   return event;
 }
 

@@ -5,10 +5,10 @@
 #include <tuple>
 
 #include "core/activity.hpp"
-#include "core/fields.hpp"
 #include "core/scope.hpp"
 #include "functions/audit.hpp"
 #include "functions/cache.hpp"
+#include "functions/concern.hpp"
 #include "functions/credit_follow.hpp"
 #include "functions/dependencies.hpp"
 #include "functions/inbox.hpp"
@@ -26,31 +26,6 @@ constexpr const char* kWaitingForCustomer = "customer:";
 constexpr const char* kWaitingForUser = "user:";
 constexpr const char* kWaitingForLink = "link:";
 
-// Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
-// mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
-bool concerns_user(const Work& work) {
-  const Event& event = *work.event;
-  if (work.customer.empty()) return false;
-  if (needs_user(event) || link_evidence(event)) return true;
-  if (event.object_type == "customer") return is_deletion(event.type);
-  if (event.object_type == "invoice_payment" || event.object_type == "credit_note" || tells_of_charge(event))
-    return true;
-  // A refund may come, and fail again later: then the charge is not refunded any more.
-  if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
-  return event.object_type == "invoice" &&
-         (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));
-}
-
-bool pays_invoice(const Event& event) {
-  return event.object_type == "invoice_payment" &&
-         !fields::parent_id(event.object_type, event.object).empty();
-}
-
-mirror::Key invoice_of(const Event& invoice_payment) {
-  return {invoice_payment.account, invoice_payment.livemode, "invoice",
-          fields::parent_id(invoice_payment.object_type, invoice_payment.object)};
-}
-
 class Batch {
  public:
   Batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options)
@@ -66,13 +41,14 @@ class Batch {
     lock_links();
     bind_customers();
     wake_waiting();
-    dependencies_.fold(open());
+    dependencies_.fold(open(), told_payers_);
     park_unlinked();
     lock_users();
     follow_mirror();
     follow_credits();
     write_audit();
     dependencies_.park(open());
+    give_up();
     cache::store(users_, settings_, now_);
     write_inbox();
   }
@@ -124,10 +100,6 @@ class Batch {
 
   // Since basil an invoice payment says which invoice it pays, but not whose. Refunds and disputes never do.
   void name_customers() {
-    std::vector<Work*> about_charges;
-    for (Work* work : open())
-      if (tells_of_charge(*work->event) && work->customer.empty()) about_charges.push_back(work);
-    mirror::name_payers(about_charges);
     std::set<mirror::Key> invoices;
     for (const Work* work : open())
       if (pays_invoice(*work->event)) invoices.insert(invoice_of(*work->event));
@@ -137,6 +109,11 @@ class Batch {
       const auto found = customers.find(invoice_of(*work->event));
       if (found != customers.end()) work->customer = found->second;
     }
+    told_payers_ = mirror::payers_told_by(open());
+    std::vector<Work*> about_charges;
+    for (Work* work : open())
+      if (tells_of_charge(*work->event) && work->customer.empty()) about_charges.push_back(work);
+    mirror::name_payers(about_charges, told_payers_);
   }
 
   void lock_links() {
@@ -229,15 +206,10 @@ class Batch {
       if (!needs_user(event)) continue;
       const auto link = links_.find(work->customer);
       if (link != links_.end() && link->second.user_id) continue;
-      const std::string message =
-          work->customer + " has no user; run SELECT link_stripe_customer('user_1','" + work->customer + "')";
-      if (work->stored && now_ - work->received > instant(settings_.parked_limit)) {
-        work->settle(Outcome::failed, message + "; given up after waiting for billing.parked_limit");
-        work->given_up = true;
-        work->waiting_for = kWaitingForCustomer + work->customer;
-      } else {
-        work->park(kWaitingForCustomer + work->customer, message);
-      }
+      work->park(kWaitingForCustomer + work->customer, work->customer +
+                                                           " has no user; run SELECT "
+                                                           "link_stripe_customer('user_1','" +
+                                                           work->customer + "')");
     }
   }
 
@@ -347,6 +319,17 @@ class Batch {
     audit::write(std::move(audit_));
   }
 
+  // What nobody can say when it comes is not waited for longer than billing.parked_limit; should it come
+  // after all, the event is due again.
+  void give_up() {
+    for (Work* work : works_) {
+      if (work->outcome != Outcome::parked || work->retry_in > 0 || !work->stored) continue;
+      if (now_ - work->received <= instant(settings_.parked_limit)) continue;
+      work->settle(Outcome::failed, work->error + "; given up after waiting for billing.parked_limit");
+      work->given_up = true;
+    }
+  }
+
   void write_inbox() {
     std::vector<Work*> arrivals, stored;
     for (Work* work : works_) {
@@ -361,28 +344,19 @@ class Batch {
     if (!uncounted_.empty()) pg::attempt([&] { inbox::count_held_duplicates(uncounted_); });
   }
 
-  // The subscription whose row an event's object feeds.
-  static std::string subscription_of(const Event& event);
-
   std::vector<Work*> works_;
   const Settings& settings_;
   const BatchOptions& options_;
   Instant now_;
   inbox::Arrivals uncounted_;  // duplicates whose row was not there yet, or was held
   std::vector<inbox::Stored> woken_;
+  mirror::Payers told_payers_;
   std::map<std::string, links::Link> links_;
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;
   std::vector<audit::Entry> audit_;
   Dependencies dependencies_;
 };
-
-std::string Batch::subscription_of(const Event& event) {
-  if (event.object_type == "subscription") return event.object_id;
-  if (event.object_type == "invoice" || event.object_type == "subscription_schedule")
-    return fields::parent_id(event.object_type, event.object);
-  return "";
-}
 
 }  // namespace
 

@@ -46,22 +46,29 @@ bool mentions_credits(const Json& object) {
 struct PriceUse {
   const Event* event = nullptr;
   Json embedded;          // null: only named
-  bool granting = false;  // an invoice's line depends on it
+  bool granting = false;  // what an invoice or a pack grants depends on it
   std::string product;
 };
 
+// The prices that decide what the event's object grants.
+std::vector<std::string> granting_prices(const Event& event) {
+  if (event.object_type == "checkout.session") return prices_of_checkout(event.object);
+  return event.object_type == "invoice" && may_grant(event.object) ? prices_of(event.object)
+                                                                   : std::vector<std::string>();
+}
+
 void collect(const Event& event, std::multimap<Key, PriceUse>& uses) {
+  const std::vector<std::string> needed = granting_prices(event);
   std::set<std::string> whole;
   for (Json& price : embedded_prices(event.object_type, event.object)) {
     const std::string id = text_of(price, "id").value_or("");
     if (id.empty() || id.size() > kMaxIdBytes) continue;
     whole.insert(id);
-    const bool granting = event.object_type == "invoice" && may_grant(event.object);
+    const bool granting = !needed.empty();
     const std::string product = fields::price_product(price);
     uses.emplace(price_key(event, id), PriceUse{&event, std::move(price), granting, product});
   }
-  if (event.object_type != "invoice" || !may_grant(event.object)) return;
-  for (const std::string& id : prices_of(event.object))
+  for (const std::string& id : needed)
     if (whole.count(id) == 0 && id.size() <= kMaxIdBytes)
       uses.emplace(price_key(event, id), PriceUse{&event, nullptr, true, ""});
 }
@@ -133,11 +140,11 @@ PriceNeeds price_needs(const std::vector<Work*>& works) {
   return needs;
 }
 
-Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<Key>& unknown) {
+Lack lack_of(const Event& event, const PriceNeeds& needs, const std::set<Key>& unknown) {
   Lack lack;
-  if (unknown.empty() || invoice.object_type != "invoice" || !may_grant(invoice.object)) return lack;
-  for (const std::string& id : prices_of(invoice.object)) {
-    const Key key = price_key(invoice, id);
+  if (unknown.empty()) return lack;
+  for (const std::string& id : granting_prices(event)) {
+    const Key key = price_key(event, id);
     const auto product = needs.products.find(key);
     if (unknown.count(key) > 0) lack.price = id;
     if (product != needs.products.end() && unknown.count(product->second) > 0)

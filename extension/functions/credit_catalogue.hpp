@@ -22,12 +22,12 @@ struct PriceNeeds {
 // Without locks: whole prices inside the events' objects, and what the mirror lacks.
 PriceNeeds price_needs(const std::vector<Work*>& works);
 
-// What the invoice of an event waits for, of what is unknown: "" for nothing.
+// What the invoice or pack of an event waits for, of what is unknown: "" for nothing.
 struct Lack {
-  std::string price;    // a subscription's line cannot be judged
+  std::string price;    // a line of it cannot be judged
   std::string product;  // judged without; it would count if it said something
 };
-Lack lack_of(const Event& invoice, const PriceNeeds& needs, const std::set<mirror::Key>& unknown);
+Lack lack_of(const Event& event, const PriceNeeds& needs, const std::set<mirror::Key>& unknown);
 
 // The prices of one Connect account, or of the platform, as far as they are known.
 struct AccountCatalogue {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/customer_link.hpp"
+#include "core/payer.hpp"
 #include "functions/arguments.hpp"
 #include "functions/audit.hpp"
 #include "functions/batch.hpp"
@@ -14,10 +15,13 @@ using namespace billing;
 namespace {
 
 void check_customer(const std::string& customer) {
-  if (customer.size() > 255 || customer.compare(0, 4, "cus_") != 0 || customer.size() == 4)
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       "not a Stripe customer id: \"" + shorten(customer) + "\"",
-                       "It starts with cus_; arguments are (user_id, stripe_customer_id).");
+  const bool is_payer =
+      customer.compare(0, 4, "cus_") == 0 ? customer.size() > 4 : is_guest(customer) && customer.size() > 3;
+  if (customer.size() > 255 || !is_payer)
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE, "not a Stripe customer id: \"" + shorten(customer) + "\"",
+        "It starts with cus_, that of a guest's payment with pi_, ch_, py_ or cs_; arguments are "
+        "(user_id, stripe_customer_id).");
 }
 
 // Binds these customers and applies what waited for them. Returns how many events were waiting.
@@ -84,7 +88,8 @@ PG_BILLING_FUNCTION(fix_customer_links) {
       " FROM @stripe_objects o LEFT JOIN @stripe_customer_links l ON l.stripe_customer_id = "
       "o.stripe_customer_id"
       " WHERE l.user_id IS NULL AND o.stripe_customer_id IS NOT NULL AND o.object IS NOT NULL"
-      "  AND o.object_type IN ('customer', 'subscription', 'invoice', 'checkout.session')"
+      "  AND (o.object_type IN ('customer', 'subscription', 'invoice', 'checkout.session')"
+      "   OR o.object_type IN ('payment_intent', 'charge') AND o.stripe_customer_id ~ '^(pi|ch|py)_')"
       " ORDER BY o.event_created, o.object_id");
   static pg::Statement unlinked(
       "SELECT c.id, c.waiting FROM (SELECT l.stripe_customer_id AS id, (SELECT count(*) FROM @stripe_events e"

@@ -9,7 +9,7 @@ bool tells_of_charge(const Event& event) {
   return event.object_type == "refund" || event.object_type == "dispute";
 }
 
-void Dependencies::fold(const std::vector<Work*>& works) {
+void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& told) {
   prices_ = credits::price_needs(works);
   // The same placeholders whatever is known, so that they do not depend on the order of events.
   std::set<mirror::Key> payments;
@@ -20,7 +20,13 @@ void Dependencies::fold(const std::vector<Work*>& works) {
     if (work->customer.empty()) prices_.unknown.insert(keys.begin(), keys.end());
   }
   prices_.extras.awaited.merge(mirror::absent(payments));
-  const std::set<mirror::Key> found = mirror::fold(works, prices_.extras);
+  prices_.extras.payers = mirror::news_among(told);
+  std::set<mirror::Key> found = mirror::fold(works, prices_.extras);
+  // Of an invoice that came after what tells of its payment. Read while its row is held: whoever brings an
+  // invoice payment holds it too.
+  mirror::Extras later;
+  later.payers = mirror::news_among(mirror::payers_by_invoice_payments(works));
+  if (!later.payers.empty()) found.merge(mirror::fold({}, later));
   unknown_ = mirror::look_again(prices_.unknown);
   wake_those_who_wait_for(found, works);
 }
@@ -50,7 +56,8 @@ void Dependencies::park_without_payment(Work& work) const {
     if (unknown_.busy.count(key) > 0) return work.defer(what, key.id + " is just arriving");
     known = known || unknown_.unknown.count(key) == 0;
   }
-  if (!known) work.park(what, keys.begin()->id + " has not been seen, which says whose payment it was");
+  if (known) return work.defer(what, keys.begin()->id + " has just arrived");
+  work.park(what, keys.begin()->id + " has not been seen, which says whose payment it was");
 }
 
 void Dependencies::park(const std::vector<Work*>& works) const {
@@ -70,7 +77,7 @@ void Dependencies::park(const std::vector<Work*>& works) const {
     if (!lack.price.empty())
       work->park("price:" + lack.price,
                  "price " + lack.price +
-                     " has not been seen, which says how many credits the invoice grants; "
+                     " has not been seen, which says how many credits are granted; "
                      "send price.created or the subscription's events to this endpoint");
     else if (!lack.product.empty())
       work->waiting_for = "product:" + lack.product;

@@ -18,7 +18,8 @@ bool tells_of_charge(const Event& event);
 class Dependencies {
  public:
   // Folds the events into the mirror, and makes due what waited for something that they bring.
-  void fold(const std::vector<Work*>& works);
+  // `told` is what they say about whose payments are.
+  void fold(const std::vector<Work*>& works, const mirror::Payers& told);
   // All that can be done of the events is done; what depends on something that is not known yet comes with
   // it.
   void park(const std::vector<Work*>& works) const;

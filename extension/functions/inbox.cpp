@@ -136,6 +136,10 @@ pg::Statement reopen_rows(
     "  retry_count = greatest(e.retry_count, 1), next_retry_at = now()"
     " WHERE e.processed AND e.waiting_for = ANY ($1)");
 
+pg::Statement claim_rows("SELECT" STORED_COLUMNS
+                         " WHERE NOT e.processed AND e.stripe_event_id = ANY ($1)"
+                         " ORDER BY e.stripe_created, e.stripe_event_id FOR UPDATE OF e");
+
 pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = $1 FOR UPDATE OF e");
 
 #undef STORED_COLUMNS
@@ -231,6 +235,11 @@ std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
   std::vector<Stored> claimed = stored(claim_waiting_rows.run(keys));
   if (claimed.size() == kMaxWaiting) make_due(what);  // those claimed get their outcome after this
   return claimed;
+}
+
+std::vector<Stored> claim(const std::vector<std::string>& ids) {
+  if (ids.empty()) return {};
+  return stored(claim_rows.run(pg::Texts(ids.begin(), ids.end())));
 }
 
 void make_due(const std::vector<std::string>& what) {

@@ -44,6 +44,8 @@ std::vector<Stored> claim_waiting(const std::vector<std::string>& what);
 void make_due(const std::vector<std::string>& what);
 // Makes processed events due that did without `what`, and would have had more effect with it.
 void reopen(const std::vector<std::string>& what);
+// Locks those of these events that are not processed, waiting for them.
+std::vector<Stored> claim(const std::vector<std::string>& ids);
 // Locks one event, waiting for it; empty when there is none.
 std::vector<Stored> claim_one(const std::string& stripe_event_id);
 

@@ -6,6 +6,7 @@
 
 #include "core/causal_chain.hpp"
 #include "core/fields.hpp"
+#include "core/payer.hpp"
 #include "functions/mirror_keys.hpp"
 
 namespace billing::mirror {
@@ -21,6 +22,9 @@ struct Row {
   const Event* winner = nullptr;  // the event that won; null while the stored snapshot stands
   bool changed = false;
   bool was_known = false;
+  std::string payer;  // stripe_customer_id of a payment intent or charge
+  bool payer_changed = false;
+  bool was_payer_known = false;
 };
 constexpr int kEmbedded = -1;  // finality of a snapshot that was part of another object
 
@@ -29,11 +33,12 @@ using Events = std::vector<std::unique_ptr<Event>>;
 
 pg::Statement lock_rows(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.finality, o.event_created, o.origin,"
-    " o.lifecycle, o.event_id, o.ambiguous" KEYS_MATCH
+    " o.lifecycle, o.event_id, o.ambiguous, o.stripe_customer_id" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
 // Shared: many may wait for one object, while whoever brings it waits for them.
 pg::Statement share_rows(
-    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.object IS NOT NULL" KEYS_MATCH
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.object IS NOT NULL"
+    " OR o.stripe_customer_id IS NOT NULL" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR SHARE OF o SKIP LOCKED");
 pg::Statement read_row(
     "SELECT o.object::text, o.api_version, o.stripe_customer_id FROM @stripe_objects o"
@@ -68,6 +73,13 @@ pg::Statement update_rows(
     " WHERE o.stripe_account = r.account AND o.livemode = r.livemode AND o.object_type = r.type"
     "  AND o.object_id = r.id");
 #undef VALUES_ROW
+pg::Statement update_payers(
+    "UPDATE @stripe_objects o SET stripe_customer_id = k.customer, updated_at = now()"
+    " FROM unnest($1, $2, $3, $4, $5) k(account, livemode, type, id, customer)"
+    " WHERE o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
+    "  AND o.object_id = k.id");
+
+bool has_payer(const Key& key) { return key.type == "payment_intent" || key.type == "charge"; }
 
 Table lock_existing(const std::set<Key>& keys) {
   KeyArrays arrays;
@@ -84,7 +96,10 @@ Table lock_existing(const std::set<Key>& keys) {
                static_cast<int>(rows.number(i, 6)), static_cast<int>(rows.number(i, 7)), rows.text(i, 8)};
     row.was_known = row.has_rank;
     row.ambiguous = rows.flag(i, 9);
-    table[key_from(rows, i)] = row;
+    const Key key = key_from(rows, i);
+    if (has_payer(key)) row.payer = rows.text(i, 10);
+    row.was_payer_known = !row.payer.empty();
+    table[key] = row;
   }
   return table;
 }
@@ -158,6 +173,17 @@ void fold_embedded(Row& row, const Event& embedded) {
   row.winner = &embedded;
 }
 
+// A customer that the object's own snapshot names decides; where it names none, whoever else did.
+void fold_payer(Row& row, const std::string& told) {
+  const bool is_settled = row.was_known && row.was_payer_known && !is_guest(row.payer);
+  std::string payer = is_settled ? row.payer : surer_payer(told, row.payer);
+  if (row.winner != nullptr)
+    payer = is_guest(row.winner->customer_id) ? surer_payer(row.winner->customer_id, payer)
+                                              : row.winner->customer_id;
+  row.payer_changed = payer != row.payer;
+  row.payer = std::move(payer);
+}
+
 struct RowArrays {
   KeyArrays keys;
   pg::Texts customer, parent, object, version, event;
@@ -165,20 +191,18 @@ struct RowArrays {
   pg::Times paid_until, created;
   pg::Numbers finality, origin, lifecycle;
 
-  void add_placeholder(const Key& key) {
+  void add_placeholder(const Key& key, const Row& row) {
     keys.add(key);
-    for (pg::Texts* column : {&customer, &parent, &object, &version, &event}) column->push_back(std::nullopt);
+    customer.push_back(unless_empty(row.payer));
+    for (pg::Texts* column : {&parent, &object, &version, &event}) column->push_back(std::nullopt);
     for (pg::Flags* column : {&deleted, &ambiguous}) column->push_back(0);
     for (pg::Times* column : {&paid_until, &created}) column->add(std::nullopt);
     for (pg::Numbers* column : {&finality, &origin, &lifecycle}) column->push_back(std::nullopt);
   }
   void add(const Key& key, const Row& row) {
     const Event& e = *row.winner;
-    const auto unless_empty = [](std::string text) {
-      return text.empty() ? std::nullopt : std::optional(std::move(text));
-    };
     keys.add(key);
-    customer.push_back(unless_empty(e.customer_id));
+    customer.push_back(unless_empty(has_payer(key) ? row.payer : e.customer_id));
     parent.push_back(unless_empty(fields::parent_id(e.object_type, e.object)));
     object.push_back(to_text(e.object));
     version.push_back(unless_empty(e.api_version));
@@ -192,6 +216,9 @@ struct RowArrays {
     lifecycle.push_back(row.rank.lifecycle);
     event.push_back(row.rank.event_id);
   }
+  static std::optional<std::string> unless_empty(std::string text) {
+    return text.empty() ? std::nullopt : std::optional(std::move(text));
+  }
   pg::Rows run(pg::Statement& statement) const {
     return statement.run(keys.account, keys.livemode, keys.type, keys.id, customer, parent, object, version,
                          deleted, ambiguous, paid_until, finality, created, origin, lifecycle, event);
@@ -200,17 +227,26 @@ struct RowArrays {
 
 void write(const Table& table, std::set<Key>& written) {
   RowArrays inserts, updates;
+  KeyArrays payments;
+  pg::Texts payers;
   for (const auto& [key, row] : table) {
     if (!row.exists) {
       if (row.changed)
         inserts.add(key, row);
       else
-        inserts.add_placeholder(key);
+        inserts.add_placeholder(key, row);
       continue;
     }
-    if (row.changed) updates.add(key, row);
+    if (row.changed) {
+      updates.add(key, row);
+    } else if (row.payer_changed) {
+      payments.add(key);
+      payers.push_back(row.payer);
+    }
     written.insert(key);
   }
+  if (!payers.empty())
+    update_payers.run(payments.account, payments.livemode, payments.type, payments.id, payers);
   if (!updates.keys.id.empty()) updates.run(update_rows);
   if (inserts.keys.id.empty()) return;
   const pg::Rows rows = inserts.run(insert_rows);
@@ -233,6 +269,7 @@ std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
       incoming[key_of(*work->event)].own.push_back(&*work->event);
   for (const Event& event : extras.embedded) incoming[key_of(event)].embedded.push_back(&event);
   for (const Key& key : extras.awaited) incoming[key];
+  for (const auto& [key, payer] : extras.payers) incoming[key];
 
   std::set<Key> found;
   // A row that another transaction inserts between our look and our insert is looked at again; it exists by
@@ -246,13 +283,17 @@ std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
       Row& row = table[key];
       for (const Event* event : events.embedded) fold_embedded(row, *event);
       if (!events.own.empty()) fold_object(key, row, events.own, stored);
+      if (has_payer(key)) {
+        const auto told = extras.payers.find(key);
+        fold_payer(row, told == extras.payers.end() ? "" : told->second);
+      }
     }
     std::set<Key> written;
     write(table, written);
     for (const Key& key : written) {
       incoming.erase(key);
       const Row& row = table[key];
-      if (row.has_rank && !row.was_known) found.insert(key);
+      if ((row.has_rank && !row.was_known) || (!row.payer.empty() && !row.was_payer_known)) found.insert(key);
     }
   }
   return found;

@@ -22,6 +22,7 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 Key key_of(const Event& event);
+using Payers = std::map<Key, std::string>;
 
 // What a batch brings or wants beside its events' own objects.
 struct Extras {
@@ -31,13 +32,17 @@ struct Extras {
   std::vector<Event> embedded;
   // Objects that are not known yet and that events wait for: each gets a placeholder.
   std::set<Key> awaited;
+  // Payment intents and charges that other objects name, and whose they are: said by their rows, placeholders
+  // too, as long as their own snapshot names no customer.
+  Payers payers;
 };
 // Folds the snapshots of these events into the mirror. The result depends on the set of events received for
-// an object, not on their order or number. Returns the objects that are known from now on.
+// an object, not on their order or number. Returns the objects that are known, or whose payer is known, from
+// now on.
 std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras);
 
-// Of these objects, those that are still unknown; nobody brings them until the transaction ends. `busy` are
-// those that another transaction is bringing.
+// Of these objects, those of which neither they nor their payer is known; nobody brings them until the
+// transaction ends. `busy` are those that another transaction is bringing.
 struct Unknown {
   std::set<Key> unknown;
   std::set<Key> busy;
@@ -49,8 +54,15 @@ Unknown look_again(const std::set<Key>& awaited);
 // between.
 std::map<Key, std::string> await_customers(const std::set<Key>& objects);
 
-// Whose the payments of these refunds and disputes are, as far as their charge or payment intent says.
-void name_payers(const std::vector<Work*>& works);
+// Whose the payments are that these events tell of or name.
+Payers payers_told_by(const std::vector<Work*>& works);
+// Those that the mirror does not say yet.
+Payers news_among(const Payers& payers);
+// What the invoice payments in the mirror name of these invoices.
+Payers payers_by_invoice_payments(const std::vector<Work*>& invoices);
+// Whose the payments of these refunds and disputes are, as far as their charge or payment intent says, or
+// `told` does.
+void name_payers(const std::vector<Work*>& works, const Payers& told);
 // The charge and the payment intent of a refund or dispute: either says whose it is.
 std::set<Key> payment_of(const Event& refund_or_dispute);
 // Of these objects, those that have no row, not even a placeholder.

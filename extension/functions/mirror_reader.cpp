@@ -14,14 +14,6 @@ pg::Statement insert_placeholders(
 pg::Statement lock_customers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
-pg::Statement read_payers(
-    "SELECT k.n, coalesce((SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = "
-    "k.account"
-    "   AND o.livemode = k.livemode AND o.object_type = 'charge' AND o.object_id = k.charge),"
-    "  (SELECT o.stripe_customer_id FROM @stripe_objects o WHERE o.stripe_account = k.account"
-    "   AND o.livemode = k.livemode AND o.object_type = 'payment_intent' AND o.object_id = k.intent))"
-    " FROM unnest($1, $2, $3, $4) WITH ORDINALITY k(account, livemode, charge, intent, n)");
-
 pg::Statement read_deletions(
     "SELECT e.object_id, e.stripe_event_id, e.stripe_created FROM @stripe_events e"
     " WHERE e.object_id = ANY ($1) AND e.event_type = 'customer.deleted' AND e.outcome = 'processed'"
@@ -61,16 +53,6 @@ pg::Statement read_subscriptions(
 
 }  // namespace
 
-std::set<Key> payment_of(const Event& event) {
-  std::set<Key> keys;
-  const auto add = [&](const char* type, const std::string& id) {
-    if (!id.empty() && id.size() <= kMaxIdBytes) keys.insert({event.account, event.livemode, type, id});
-  };
-  add("charge", fields::refund_charge(event.object));
-  add("payment_intent", id_of(event.object, "payment_intent"));
-  return keys;
-}
-
 std::set<Key> absent(const std::set<Key>& objects) {
   std::set<Key> rest = objects;
   if (objects.empty()) return rest;
@@ -79,22 +61,6 @@ std::set<Key> absent(const std::set<Key>& objects) {
   const pg::Rows rows = read_keys.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
   for (std::size_t i = 0; i < rows.size(); ++i) rest.erase(key_from(rows, i));
   return rest;
-}
-
-void name_payers(const std::vector<Work*>& works) {
-  if (works.empty()) return;
-  pg::Texts account, charge, intent;
-  pg::Flags livemode;
-  for (const Work* work : works) {
-    const Event& event = *work->event;
-    account.push_back(event.account);
-    livemode.push_back(event.livemode ? 1 : 0);
-    charge.push_back(fields::refund_charge(event.object));
-    intent.push_back(id_of(event.object, "payment_intent"));
-  }
-  const pg::Rows rows = read_payers.run(account, livemode, charge, intent);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (!rows.null(i, 1)) works[static_cast<std::size_t>(rows.number(i, 0)) - 1]->customer = rows.text(i, 1);
 }
 
 std::vector<Event> deletions(const std::set<std::string>& customers) {

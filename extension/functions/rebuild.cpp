@@ -57,6 +57,15 @@ pg::Statement read_deferred(
     "  WHERE l.stripe_customer_id = ANY ($1) AND l.user_id IS NOT NULL"
     " UNION ALL SELECT e.waiting_for FROM @stripe_events e"
     "  WHERE NOT e.processed AND e.waiting_for LIKE 'lock:%'");
+// What they waited for has come, or is just coming.
+#define DUE " AND NOT e.processed AND e.next_retry_at <= now() + interval '1 minute'"
+pg::Statement read_due(
+    "SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_customer_id = ANY ($1)"
+    "  AND e.waiting_for ~ '^(price|product):'" DUE
+    " UNION SELECT e.stripe_event_id FROM @stripe_objects o"
+    "  JOIN @stripe_events e ON e.waiting_for = o.object_type || ':' || o.object_id"
+    "  WHERE o.stripe_customer_id = ANY ($1) AND o.object_type IN ('charge', 'payment_intent')" DUE);
+#undef DUE
 // Links stay, and the entries that tell of them. Placeholders, what other objects' events told of an object,
 // and objects whose payload is gone stay: there is nothing of their own to rebuild them from.
 pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE o.finality >= 0 AND" PART_OBJECTS
@@ -245,9 +254,10 @@ bool write(Difference& difference) {
   return difference.repaired = true;
 }
 
-// What waits for a lock has not taken its full effect yet: with the part's locks held it does now.
+// What waits for a lock, or for an object that has come by now, has not taken its full effect yet: with the
+// part's locks held it does now.
 void apply_deferred(const Part& part, const Settings& settings) {
-  std::vector<std::string> keys;
+  std::vector<std::string> keys, due;
   {
     const pg::Rows rows = read_deferred.run(texts(part.customers));
     for (std::size_t i = 0; i < rows.size(); ++i) keys.push_back(rows.text(i, 0));
@@ -256,6 +266,12 @@ void apply_deferred(const Part& part, const Settings& settings) {
   options.wait_for_locks = true;
   std::vector<inbox::Stored> deferred = inbox::claim_waiting(keys);
   apply_stored(deferred, settings, options);
+  {
+    const pg::Rows rows = read_due.run(texts(part.customers));
+    for (std::size_t i = 0; i < rows.size(); ++i) due.push_back(rows.text(i, 0));
+  }
+  std::vector<inbox::Stored> late = inbox::claim(due);
+  apply_stored(late, settings, options);
 }
 
 }  // namespace

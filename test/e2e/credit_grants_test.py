@@ -116,7 +116,7 @@ def test_an_invoice_waits_for_a_price_nobody_has_told_of(since_ever):
     paid = life.first_invoice()[0]
     since_ever.link("user_ada", "cus_ada")
     assert since_ever.process(paid)[0][1:] == ("parked", "price price_solo has not been seen, which says how many "
-                                               "credits the invoice grants; send price.created or the subscription's "
+                                               "credits are granted; send price.created or the subscription's "
                                                "events to this endpoint")
     since_ever.process(event("evt_price", "price.created", SOLO.json(NEW), life.clock))
     settle(since_ever)

@@ -90,6 +90,11 @@ TEST(Event, CustomerOfTheObject) {
   EXPECT_EQ(event("invoice.paid", {{"object", "invoice"}, {"customer", {{"id", "cus_2"}}}}).customer_id,
             "cus_2");
   EXPECT_EQ(event("payment_intent.created", {{"id", "pi_1"}, {"customer", nullptr}}).customer_id, "");
+  // A guest's payment stands for its payer.
+  EXPECT_EQ(
+      event("payment_intent.created", {{"id", "pi_1"}, {"object", "payment_intent"}, {"customer", nullptr}})
+          .customer_id,
+      "pi_1");
   EXPECT_EQ(
       event("customer.discount.created", {{"id", "di_1"}, {"object", "discount"}, {"customer", "cus_1"}})
           .customer_id,

@@ -1,0 +1,40 @@
+#include "functions/concern.hpp"
+
+#include "core/credit_plan.hpp"
+#include "core/customer_link.hpp"
+#include "core/fields.hpp"
+#include "functions/dependencies.hpp"
+
+namespace billing {
+
+bool concerns_user(const Work& work) {
+  const Event& event = *work.event;
+  if (work.customer.empty()) return false;
+  if (needs_user(event) || link_evidence(event)) return true;
+  if (event.object_type == "customer") return is_deletion(event.type);
+  if (event.object_type == "invoice_payment" || event.object_type == "credit_note" || tells_of_charge(event))
+    return true;
+  // A refund may come, and fail again later: then the charge is not refunded any more.
+  if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
+  return event.object_type == "invoice" &&
+         (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));
+}
+
+bool pays_invoice(const Event& event) {
+  return event.object_type == "invoice_payment" &&
+         !fields::parent_id(event.object_type, event.object).empty();
+}
+
+mirror::Key invoice_of(const Event& invoice_payment) {
+  return {invoice_payment.account, invoice_payment.livemode, "invoice",
+          fields::parent_id(invoice_payment.object_type, invoice_payment.object)};
+}
+
+std::string subscription_of(const Event& event) {
+  if (event.object_type == "subscription") return event.object_id;
+  if (event.object_type == "invoice" || event.object_type == "subscription_schedule")
+    return fields::parent_id(event.object_type, event.object);
+  return "";
+}
+
+}  // namespace billing

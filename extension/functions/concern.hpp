@@ -1,0 +1,22 @@
+// What an event is about.
+#pragma once
+
+#include <string>
+
+#include "functions/mirror.hpp"
+#include "functions/work.hpp"
+
+namespace billing {
+
+// Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
+// mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
+bool concerns_user(const Work& work);
+
+// An invoice payment that says which invoice it pays.
+bool pays_invoice(const Event& event);
+mirror::Key invoice_of(const Event& invoice_payment);
+
+// The subscription whose row the event's object feeds; "" when none.
+std::string subscription_of(const Event& event);
+
+}  // namespace billing

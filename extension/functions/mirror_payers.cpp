@@ -1,0 +1,111 @@
+// Whose the payments are: what events say of the payment intents and charges that they name.
+#include "core/payer.hpp"
+
+#include "core/fields.hpp"
+#include "functions/mirror_keys.hpp"
+
+namespace billing::mirror {
+
+namespace {
+
+pg::Statement read_payers(
+    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
+    " WHERE o.stripe_customer_id IS NOT NULL");
+pg::Statement read_invoice_payments(
+    "SELECT q.object::text, k.account, k.livemode, k.customer FROM unnest($1, $2, $3, $4)"
+    " k(account, livemode, invoice, customer) JOIN @stripe_objects q ON q.parent_id = k.invoice"
+    "  AND q.object_type = 'invoice_payment' AND q.stripe_account = k.account AND q.livemode = k.livemode"
+    "  AND q.object IS NOT NULL");
+
+void tell(Payers& payers, const Key& key, const std::string& payer) {
+  std::string& told = payers[key];
+  told = surer_payer(told, payer);
+}
+
+void tell_named(Payers& payers, const std::string& account, bool livemode, const std::string& type,
+                const Json& object, const std::string& payer) {
+  for (const auto& [named_type, id] : payments_named_by(type, object))
+    tell(payers, {account, livemode, named_type, id}, payer);
+}
+
+Payers read(const std::set<Key>& keys) {
+  Payers known;
+  if (keys.empty()) return known;
+  KeyArrays arrays;
+  for (const Key& key : keys) arrays.add(key);
+  const pg::Rows rows = read_payers.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
+  for (std::size_t i = 0; i < rows.size(); ++i) known[key_from(rows, i)] = rows.text(i, 4);
+  return known;
+}
+
+}  // namespace
+
+Payers payers_told_by(const std::vector<Work*>& works) {
+  Payers payers;
+  for (const Work* work : works) {
+    const Event& event = *work->event;
+    if (work->customer.empty() || event.thin) continue;
+    if (event.object_type == "charge" || event.object_type == "payment_intent")
+      tell(payers, key_of(event), work->customer);
+    tell_named(payers, event.account, event.livemode, event.object_type, event.object, work->customer);
+  }
+  return payers;
+}
+
+Payers news_among(const Payers& payers) {
+  std::set<Key> keys;
+  for (const auto& [key, payer] : payers) keys.insert(key);
+  const Payers known = read(keys);
+  Payers news;
+  for (const auto& [key, payer] : payers) {
+    const auto found = known.find(key);
+    if (found == known.end() ||
+        (is_guest(found->second) && surer_payer(found->second, payer) == payer && found->second != payer))
+      news.emplace(key, payer);
+  }
+  return news;
+}
+
+Payers payers_by_invoice_payments(const std::vector<Work*>& works) {
+  Payers payers;
+  pg::Texts account, invoice, customer;
+  pg::Flags livemode;
+  for (const Work* work : works) {
+    const Event& event = *work->event;
+    if (event.object_type != "invoice" || event.object_id.empty() || work->customer.empty()) continue;
+    account.push_back(event.account);
+    livemode.push_back(event.livemode ? 1 : 0);
+    invoice.push_back(event.object_id);
+    customer.push_back(work->customer);
+  }
+  if (invoice.empty()) return payers;
+  const pg::Rows rows = read_invoice_payments.run(account, livemode, invoice, customer);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    tell_named(payers, rows.text(i, 1), rows.flag(i, 2), "invoice_payment", parse_json(rows.view(i, 0)),
+               rows.text(i, 3));
+  return payers;
+}
+
+std::set<Key> payment_of(const Event& event) {
+  std::set<Key> keys;
+  const auto add = [&](const char* type, const std::string& id) {
+    if (!id.empty() && id.size() <= kMaxIdBytes) keys.insert({event.account, event.livemode, type, id});
+  };
+  add("charge", fields::refund_charge(event.object));
+  add("payment_intent", id_of(event.object, "payment_intent"));
+  return keys;
+}
+
+void name_payers(const std::vector<Work*>& works, const Payers& told) {
+  std::set<Key> wanted;
+  for (const Work* work : works) wanted.merge(payment_of(*work->event));
+  Payers payers = read(wanted);
+  for (const auto& [key, payer] : told)
+    if (wanted.count(key) > 0) tell(payers, key, payer);
+  for (Work* work : works)
+    for (const Key& key : payment_of(*work->event))
+      if (const auto found = payers.find(key); found != payers.end())
+        work->customer = surer_payer(work->customer, found->second);
+}
+
+}  // namespace billing::mirror
