@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "functions/plan_store.hpp"
 #include "pg/boundary.hpp"
 #include "pg/spi.hpp"
 
@@ -107,6 +108,11 @@ const Setting kSettings[] = {
        } catch (const JsonError& error) {
          reject(n, v, error.what());
        }
+     }},
+    {{"unmapped_price_access", "off",
+      "whether a subscription gives access though its price is mapped to no plan, once there are plans"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.access.unmapped_price_access = choice(n, v, "off", "on");
      }},
 };
 
@@ -230,6 +236,7 @@ const Settings& settings(Oid schema) {
       const Setting* setting = find_setting(stored.name);
       if (setting != nullptr && !stored.null) setting->apply(*fresh, stored.name, stored.value);
     }
+    fresh->access.plans = plan_store::load(schema);
     kept = std::move(fresh);
   } catch (...) {
     kept_valid = false;

@@ -45,11 +45,11 @@ BEGIN
                               'get_or_create_stripe_customer', 'link_stripe_customer',
                               'use_credits_validated', 'use_credits_batch', 'hold_credits', 'capture_hold',
                               'release_hold', 'refund_credits', 'grant_credits', 'add_subscription_credits',
-                              'get_credit_balance', 'credit_statement']
+                              'get_credit_balance', 'credit_statement', 'get_plan', 'export_plans']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
-                                 'verify_credit_ledger', 'stripe_time', 'stripe_id',
+                                 'verify_credit_ledger', 'get_plan', 'export_plans', 'stripe_time', 'stripe_id',
                                  'stripe_integer', 'stripe_flag']
         WHEN 'user' THEN ARRAY['my_subscription_state']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
@@ -77,7 +77,8 @@ BEGIN
     -- The state functions run with the caller's rights, so that they cost nothing extra; they read these.
     readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'credit_accounts',
                                                   'credit_grants', 'credit_holds', 'credit_transactions',
-                                                  'credit_burns'] ELSE '{}' END;
+                                                  'credit_burns', 'subscription_plans', 'plan_prices',
+                                                  'plan_features'] ELSE '{}' END;
     IF kind IN ('reader', 'admin') THEN
         readable := (SELECT array_agg(c.relname::text)
                        FROM pg_class c

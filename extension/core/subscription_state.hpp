@@ -1,12 +1,14 @@
 // The state of a user at an instant: pure, from the user's subscriptions and the rules in force.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/instant.hpp"
 #include "core/json.hpp"
+#include "core/plan_catalogue.hpp"
 #include "core/subscription.hpp"
 
 namespace billing {
@@ -16,6 +18,8 @@ struct AccessRules {
   Seconds renewal_slack = 3 * 86400;
   bool canceled_until_paid_through = false;  // billing.canceled_access = 'paid_through'
   bool accept_payments = true;
+  bool unmapped_price_access = false;   // of a price that is mapped to no plan
+  std::shared_ptr<const Plans> plans;   // null: there are none, and every price gives access
 };
 
 // One subscription judged at an instant.

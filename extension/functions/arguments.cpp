@@ -56,23 +56,29 @@ std::string user_argument(FunctionCallInfo fcinfo, int index) {
   return user_id;
 }
 
-Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known) {
-  if (PG_ARGISNULL(index)) return Json::object();
+Json json_argument(FunctionCallInfo fcinfo, int index, const char* name) {
+  if (PG_ARGISNULL(index))
+    throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(name) + " must not be null",
+                       std::string("Pass a value for ") + name + ".");
   const Datum datum = PG_GETARG_DATUM(index);
   const char* text = pg::guard([&]() -> const char* {
     Jsonb* value = DatumGetJsonbP(datum);
     return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
   });
-  Json options;
   try {
-    options = parse_json(text);
+    return parse_json(text);
   } catch (const JsonError& error) {
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable options: ") + error.what(),
-                       "Leave it out, or pass a flat object.");
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string("unusable ") + name + ": " + error.what(), "Pass a smaller, flatter value.");
   }
+}
+
+Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known) {
+  if (PG_ARGISNULL(index)) return Json::object();
+  const Json options = json_argument(fcinfo, index, "options");
   if (!options.is_object())
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       std::string("options must be a JSON object, not ") + text,
+                       "options must be a JSON object, not " + to_text(options),
                        "Leave it out, or pass an object.");
   for (const auto& option : options.items()) {
     const std::string& key = option.key();

@@ -16,6 +16,8 @@ std::string shorten(const std::string& text, std::size_t limit = 64);
 // 1 to 255 bytes.
 std::string user_argument(FunctionCallInfo fcinfo, int index);
 void check_user(const std::string& user_id);
+// A jsonb argument that must not be null.
+Json json_argument(FunctionCallInfo fcinfo, int index, const char* name);
 // An options argument: a JSON object whose keys must all be among `known`.
 Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known);
 // An option that is text; "" when absent or null.

@@ -141,6 +141,9 @@ Parameter parameter(const std::optional<std::string>& v) {
 }
 Parameter parameter(std::int64_t v) { return {Parameter::Kind::number, INT8OID, false, nullptr, v, 0}; }
 Parameter parameter(int v) { return parameter(static_cast<std::int64_t>(v)); }
+Parameter parameter(const std::optional<std::int64_t>& v) {
+  return {Parameter::Kind::number, INT8OID, !v, nullptr, v.value_or(0), 0};
+}
 Parameter parameter(bool v) { return {Parameter::Kind::flag, BOOLOID, false, nullptr, v ? 1 : 0, 0}; }
 Parameter parameter(const Time& v) {
   return {

@@ -46,6 +46,7 @@ Parameter parameter(const char* value);
 Parameter parameter(const std::optional<std::string>& value);
 Parameter parameter(std::int64_t value);
 Parameter parameter(int value);
+Parameter parameter(const std::optional<std::int64_t>& value);
 Parameter parameter(bool value);
 Parameter parameter(const Time& value);
 Parameter parameter(const Texts& value);
