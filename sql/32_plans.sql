@@ -19,9 +19,9 @@ CREATE TABLE subscription_plans (
     metadata            jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
     created_at          timestamptz NOT NULL DEFAULT now(),
     updated_at          timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT subscription_plans_name_check CHECK (name = id),
-    CONSTRAINT subscription_plans_default_check CHECK (NOT (is_default AND is_addon)),
-    CONSTRAINT subscription_plans_currency_check
+    CONSTRAINT subscription_plans_name_is_id CHECK (name = id),
+    CONSTRAINT subscription_plans_default_is_no_addon CHECK (NOT (is_default AND is_addon)),
+    CONSTRAINT subscription_plans_money_has_currency
         CHECK (currency IS NOT NULL OR (price_monthly_minor IS NULL AND price_yearly_minor IS NULL))
 );
 CREATE UNIQUE INDEX subscription_plans_default_idx ON subscription_plans (is_default) WHERE is_default;
@@ -58,12 +58,12 @@ CREATE TABLE plan_features (
     credit_cost   bigint CHECK (credit_cost >= 0),
     value         jsonb,
     UNIQUE (plan_id, feature),
-    CONSTRAINT plan_features_id_check CHECK (id = plan_id || ':' || feature),
-    CONSTRAINT plan_features_limit_check
+    CONSTRAINT plan_features_id_of_both CHECK (id = plan_id || ':' || feature),
+    CONSTRAINT plan_features_limit_of_kind
         CHECK ((kind IN ('limit', 'metered') AND NOT unlimited) = (limit_value IS NOT NULL)),
-    CONSTRAINT plan_features_window_check
+    CONSTRAINT plan_features_window_of_kind
         CHECK ((kind = 'metered') = (usage_window IS NOT NULL) AND (kind = 'metered') = (mode IS NOT NULL)),
-    CONSTRAINT plan_features_value_check CHECK ((kind = 'value') = (value IS NOT NULL))
+    CONSTRAINT plan_features_value_of_kind CHECK ((kind = 'value') = (value IS NOT NULL))
 );
 COMMENT ON TABLE plan_features IS 'what each plan gives; a feature that is not listed is not given';
 COMMENT ON COLUMN plan_features.unlimited IS 'stated, never implied by a missing limit';

@@ -45,8 +45,9 @@ std::string major_units(std::int64_t minor, std::string_view currency) {
   const std::size_t decimals = static_cast<std::size_t>(currency_decimals(currency));
   std::string digits = std::to_string(minor < 0 ? -minor : minor);
   if (digits.size() <= decimals) digits.insert(0, decimals + 1 - digits.size(), '0');
-  if (decimals > 0) digits.insert(digits.size() - decimals, ".");
-  return minor < 0 ? "-" + digits : digits;
+  if (decimals > 0) digits.insert(digits.size() - decimals, 1, '.');
+  if (minor < 0) digits.insert(0, 1, '-');
+  return digits;
 }
 
 }  // namespace billing

@@ -23,12 +23,14 @@ PlanHint plan_hint(const Json& object) {
 Plans::Plans(std::vector<Plan> plans, PlanHints hints) : plans_(std::move(plans)), hints_(std::move(hints)) {
   std::sort(plans_.begin(), plans_.end(), [](const Plan& a, const Plan& b) { return a.id < b.id; });
   for (std::size_t i = 0; i < plans_.size(); ++i)
-    for (const PlanPrice& price : plans_[i].prices) by_price_.emplace(std::pair(price.kind, price.reference), i);
+    for (const PlanPrice& price : plans_[i].prices)
+      by_price_.emplace(std::pair(price.kind, price.reference), i);
 }
 
 const Plan* Plans::find(std::string_view id) const {
-  const auto found = std::lower_bound(plans_.begin(), plans_.end(), id,
-                                      [](const Plan& plan, std::string_view wanted) { return plan.id < wanted; });
+  const auto found =
+      std::lower_bound(plans_.begin(), plans_.end(), id,
+                       [](const Plan& plan, std::string_view wanted) { return plan.id < wanted; });
   return found != plans_.end() && found->id == id ? &*found : nullptr;
 }
 
@@ -64,8 +66,8 @@ const Plan* Plans::plan_of(const PriceReference& price) const {
 std::vector<PlanShare> Plans::plans_of(const Subscription& subscription) const {
   std::vector<PlanShare> shares;
   for (const SubscriptionItem& item : subscription.items) {
-    const Plan* plan = plan_of({subscription.account, subscription.livemode, item.price_id, item.lookup_key,
-                                item.product_id});
+    const Plan* plan = plan_of(
+        {subscription.account, subscription.livemode, item.price_id, item.lookup_key, item.product_id});
     if (plan != nullptr) shares.push_back({plan, item.quantity});
   }
   return shares;
@@ -74,21 +76,18 @@ std::vector<PlanShare> Plans::plans_of(const Subscription& subscription) const {
 const Plan* Plans::plan_of(const Subscription& subscription) const {
   const Plan* best = nullptr;
   for (const PlanShare& share : plans_of(subscription))
-    if (best == nullptr || outranks(*share.plan, *best)) best = share.plan;
+    if (best == nullptr || weight(*share.plan) > weight(*best)) best = share.plan;
   return best;
 }
 
-bool outranks(const Plan& a, const Plan& b) {
-  return a.is_addon != b.is_addon ? b.is_addon : a.rank > b.rank;
-}
+PlanWeight weight(const Plan& plan) { return {!plan.is_addon, plan.rank}; }
 
 bool is_free_plan(const Subscription& subscription, const Plans& plans) {
   const Plan* free = plans.default_plan();
   if (free == nullptr || subscription.items.empty()) return false;
   return std::all_of(subscription.items.begin(), subscription.items.end(), [&](const SubscriptionItem& item) {
-    return item.unit_amount == 0 &&
-           plans.plan_of({subscription.account, subscription.livemode, item.price_id, item.lookup_key,
-                          item.product_id}) == free;
+    return item.unit_amount == 0 && plans.plan_of({subscription.account, subscription.livemode, item.price_id,
+                                                   item.lookup_key, item.product_id}) == free;
   });
 }
 

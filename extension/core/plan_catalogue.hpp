@@ -21,7 +21,8 @@ struct PriceReference {
   std::string product_id;
 };
 
-// What the mirror knows of a price or product that can tell the plan. Ids are unique within an account's mode.
+// What the mirror knows of a price or product that can tell the plan. Ids are unique within an account's
+// mode.
 struct PlanHint {
   std::string plan;  // metadata "plan"
   std::string lookup_key;
@@ -71,8 +72,13 @@ class Plans {
   std::map<std::pair<std::string, std::string>, std::size_t> by_price_;  // kind and reference
 };
 
-// Whether `a` counts before `b` where a user has access to both.
-bool outranks(const Plan& a, const Plan& b);
+// What decides which of two plans counts where a user has access to both: add-ons last, then the rank.
+struct PlanWeight {
+  bool stands_alone = true;
+  std::int64_t rank = 0;
+  auto operator<=>(const PlanWeight&) const = default;
+};
+PlanWeight weight(const Plan& plan);
 
 // Whether a subscription is the free plan itself: every price of the default plan, at no cost.
 bool is_free_plan(const Subscription& subscription, const Plans& plans);

@@ -68,8 +68,8 @@ Json json_argument(FunctionCallInfo fcinfo, int index, const char* name) {
   try {
     return parse_json(text);
   } catch (const JsonError& error) {
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       std::string("unusable ") + name + ": " + error.what(), "Pass a smaller, flatter value.");
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable ") + name + ": " + error.what(),
+                       "Pass a smaller, flatter value.");
   }
 }
 

@@ -155,8 +155,8 @@ std::vector<Plan> read_some(const std::optional<std::string>& id) {
 }
 
 // While it lives the current user is the tables' owner, as in a SECURITY DEFINER function, and statements see
-// what is committed at this moment: what a copy is kept of must be neither what a caller may not read nor what
-// an old snapshot of its transaction sees.
+// what is committed at this moment: what a copy is kept of must be neither what a caller may not read nor
+// what an old snapshot of its transaction sees.
 class AsOwnerNow {
  public:
   explicit AsOwnerNow(Oid table) {
@@ -197,7 +197,7 @@ PlanHints read_hints() {
   const pg::Rows rows = select_hints.run();
   for (std::size_t i = 0; i < rows.size(); ++i)
     hints[{rows.text(i, 0), rows.flag(i, 1), rows.text(i, 2)}] = {rows.text(i, 4), rows.text(i, 3),
-                                                                 rows.text(i, 5)};
+                                                                  rows.text(i, 5)};
   return hints;
 }
 

@@ -11,8 +11,9 @@
 
 namespace billing {
 
-// The plans of the extension in `schema`, as they are now. Each backend keeps a copy for as long as settings()
-// keeps its own. The reference holds until the next call of either. Reading them needs no right on the tables.
+// The plans of the extension in `schema`, as they are now. Each backend keeps a copy for as long as
+// settings() keeps its own. The reference holds until the next call of either. Reading them needs no right on
+// the tables.
 const Plans& plans(Oid schema);
 
 namespace plan_store {

@@ -14,9 +14,10 @@ std::string reason_argument(FunctionCallInfo fcinfo, int index) {
   if (PG_ARGISNULL(index)) return "";
   std::string reason = text_argument(fcinfo, index, "reason");
   if (reason.size() > kMaxReason)
-    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                       "reason is " + std::to_string(reason.size()) + " bytes long: \"" + shorten(reason) + "...\"",
-                       "A reason has at most 1000 bytes.");
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "reason is " + std::to_string(reason.size()) + " bytes long: \"" + shorten(reason) + "...\"",
+        "A reason has at most 1000 bytes.");
   return reason;
 }
 
@@ -40,10 +41,10 @@ void check_against(const billing::Plan& plan, const std::vector<billing::Plan>& 
     for (const PlanPrice& price : plan.prices)
       for (const PlanPrice& taken : other.prices)
         if (taken.kind == price.kind && taken.reference == price.reference)
-          throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                             price.kind + " " + price.reference + " of plan " + plan.id + " is mapped to plan " +
-                                 other.id,
-                             "A price is one plan: take it out of " + other.id + " first.");
+          throw pg::SqlError(
+              ERRCODE_INVALID_PARAMETER_VALUE,
+              price.kind + " " + price.reference + " of plan " + plan.id + " is mapped to plan " + other.id,
+              "A price is one plan: take it out of " + other.id + " first.");
   }
 }
 
