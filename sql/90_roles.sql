@@ -45,7 +45,8 @@ BEGIN
                               'get_or_create_stripe_customer', 'link_stripe_customer',
                               'use_credits_validated', 'use_credits_batch', 'hold_credits', 'capture_hold',
                               'release_hold', 'refund_credits', 'grant_credits', 'add_subscription_credits',
-                              'get_credit_balance', 'credit_statement', 'get_plan', 'export_plans']
+                              'get_credit_balance', 'credit_statement', 'get_plan', 'export_plans', 'grant_access',
+                              'revoke_access']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
@@ -75,10 +76,10 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item, role);
     END LOOP;
     -- The state functions run with the caller's rights, so that they cost nothing extra; they read these.
-    readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'credit_accounts',
-                                                  'credit_grants', 'credit_holds', 'credit_transactions',
-                                                  'credit_burns', 'subscription_plans', 'plan_prices',
-                                                  'plan_features'] ELSE '{}' END;
+    readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'access_grants',
+                                                  'subscription_plans', 'plan_prices', 'plan_features',
+                                                  'credit_accounts', 'credit_grants', 'credit_holds',
+                                                  'credit_transactions', 'credit_burns'] ELSE '{}' END;
     IF kind IN ('reader', 'admin') THEN
         readable := (SELECT array_agg(c.relname::text)
                        FROM pg_class c

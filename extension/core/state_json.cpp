@@ -40,6 +40,25 @@ void add_state(Json& json, const SubscriptionState& state) {
   json["stale"] = state.stale;
 }
 
+// The id of the plan; before there are plans, the price's lookup key.
+Json plan_name(const Subscription& subscription, const SubscriptionState& state, bool planned) {
+  if (planned || !state.plan.empty()) return text_or_null(state.plan);
+  return subscription.items.empty() ? Json(nullptr) : text_or_null(subscription.items.front().lookup_key);
+}
+
+// What is in force.
+Json grants_json(const UserState& user) {
+  Json all = Json::array();
+  for (std::size_t i = 0; i < user.granted.size(); ++i) {
+    const SubscriptionState& grant = user.granted[i];
+    if (grant.state == "active")
+      all.push_back({{"plan", grant.plan},
+                     {"until", time_or_null(grant.ends_at)},
+                     {"reason", text_or_null(user.granted_why[i])}});
+  }
+  return all;
+}
+
 Json subscription_json(const Subscription& subscription, const SubscriptionState& state) {
   Json json = Json::object();
   add_state(json, state);
@@ -79,26 +98,29 @@ Json item_json(const SubscriptionItem& item) {
 Json state_json(const std::string& user_id, const std::vector<Subscription>& subscriptions,
                 const UserState& state) {
   static const Subscription none;
-  const Subscription& primary = state.primary ? subscriptions[*state.primary] : none;
+  const Subscription& newest = state.primary ? subscriptions[*state.primary] : none;
+  const Subscription& primary = state.grant ? none : newest;
   const SubscriptionItem* item = primary.items.empty() ? nullptr : &primary.items.front();
 
   Json json = Json::object();
   json["user_id"] = user_id;
   add_state(json, state.effective);
   add_shared(json, primary, state.effective);
-  json["plan"] = item != nullptr ? text_or_null(item->lookup_key) : Json(nullptr);
+  json["plan"] = plan_name(primary, state.effective, state.planned);
   json["price_id"] = item != nullptr ? text_or_null(item->price_id) : Json(nullptr);
   json["quantity"] = item != nullptr ? Json(item->quantity) : Json(nullptr);
   json["can_use_credits"] = state.effective.has_access;
   json["can_purchase"] = state.can_purchase;
   json["access_until"] = time_or_null(state.access_until);
-  json["stripe_customer_id"] = text_or_null(primary.customer_id);
-  json["livemode"] = state.primary ? Json(primary.livemode) : Json(nullptr);
+  json["stripe_customer_id"] = text_or_null(newest.customer_id);
+  json["livemode"] = state.primary ? Json(newest.livemode) : Json(nullptr);
   json["ambiguous"] = state.ambiguous;
   Json& all = json["subscriptions"] = Json::array();
   for (const std::size_t i : display_order(subscriptions)) {
     all.push_back(subscription_json(subscriptions[i], state.each[i]));
+    all.back()["plan"] = plan_name(subscriptions[i], state.each[i], state.planned);
   }
+  json["access_grants"] = grants_json(state);
   return json;
 }
 

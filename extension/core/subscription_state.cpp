@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <compare>
 #include <tuple>
 
 namespace billing {
@@ -167,9 +168,24 @@ bool is_live(const std::string& state) {
   return std::find(kLive.begin(), kLive.end(), state) != kLive.end();
 }
 
+// Once there are plans, what is paid for must be one of them. The subscription itself stays what it is.
+void judge_plan(const Subscription& subscription, const AccessRules& rules, SubscriptionState& result) {
+  if (!rules.plans) return;
+  if (const Plan* plan = rules.plans->plan_of(subscription)) {
+    result.plan = plan->id;
+    result.weight = weight(*plan);
+  } else if (result.has_access && !rules.unmapped_price_access) {
+    result.has_access = false;
+    result.reason = "unmapped_price";
+    result.next_step = "map_price";
+    result.access_until.reset();
+  }
+}
+
 SubscriptionState judge_at(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
   SubscriptionState result = judge_status(subscription, rules, clock);
   result.live = is_live(result.state);
+  judge_plan(subscription, rules, result);
   if (const auto effective_at = text_of(subscription.scheduled_change, "effective_at")) {
     const std::optional<Seconds> time = parse_iso_time(*effective_at);
     result.change_pending = time && !clock.reached(*time);
@@ -184,15 +200,43 @@ SubscriptionState no_subscription() {
   return without_access("no_subscription", "no_subscription", "subscribe");
 }
 
+SubscriptionState judge_at(const AccessGrant& grant, const AccessRules& rules, Clock& clock) {
+  const Plan* plan = rules.plans ? rules.plans->find(grant.plan) : nullptr;
+  // A grant that was taken back ended then, wherever its end was to be.
+  std::optional<Seconds> end = grant.until;
+  if (grant.revoked) end = std::min(end.value_or(*grant.revoked), *grant.revoked);
+  const bool begun = clock.reached(grant.since);
+  const bool over = end && clock.reached(*end);
+  SubscriptionState result;
+  if (!begun || over || plan == nullptr)
+    result = without_access("expired", "grant_ended", "subscribe");
+  else if (plan->is_addon)
+    result = without_access("active", "granted_addon", "");
+  else
+    result = with_access("active", "granted_access");
+  if (result.has_access) result.access_until = end;
+  result.ends_at = end;
+  result.plan = grant.plan;
+  if (plan != nullptr) result.weight = weight(*plan);
+  return result;
+}
+
 // Empty means that at least one source of access has no known end.
-std::optional<Seconds> end_of_union(const std::vector<SubscriptionState>& each) {
+std::optional<Seconds> end_of_union(const UserState& user) {
   std::optional<Seconds> latest;
-  for (const SubscriptionState& one : each) {
-    if (!one.has_access) continue;
-    if (!one.access_until) return std::nullopt;
-    latest = std::max(latest.value_or(*one.access_until), *one.access_until);
+  for (const std::vector<SubscriptionState>* sources : {&user.each, &user.granted}) {
+    for (const SubscriptionState& one : *sources) {
+      if (!one.has_access) continue;
+      if (!one.access_until) return std::nullopt;
+      latest = std::max(latest.value_or(*one.access_until), *one.access_until);
+    }
   }
   return latest;
+}
+
+std::weak_ordering compare(const SubscriptionState& a, const SubscriptionState& b) {
+  if (a.has_access != b.has_access) return a.has_access <=> b.has_access;
+  return a.has_access ? a.weight <=> b.weight : std::strong_ordering::equal;
 }
 
 }  // namespace
@@ -206,28 +250,36 @@ SubscriptionState judge(const Subscription& subscription, const AccessRules& rul
   return judge_at(subscription, rules, clock);
 }
 
-UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now) {
+SubscriptionState judge_grant(const AccessGrant& grant, const AccessRules& rules, Instant now) {
+  Clock clock(now);
+  return judge_at(grant, rules, clock);
+}
+
+UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now,
+                     const std::vector<AccessGrant>& grants) {
   Clock clock(now);
   UserState user;
-  bool any_live = false;
-  for (const Subscription& subscription : subscriptions) {
+  user.planned = rules.plans != nullptr;
+  bool blocked = false;
+  for (std::size_t i = 0; i < subscriptions.size(); ++i) {
+    const Subscription& subscription = subscriptions[i];
     user.each.push_back(judge_at(subscription, rules, clock));
-    const std::size_t index = user.each.size() - 1;
-    any_live = any_live || user.each[index].live;
+    blocked = blocked || (user.each[i].live && !(rules.plans && is_free_plan(subscription, *rules.plans)));
     user.ambiguous = user.ambiguous || subscription.ambiguous;
-    if (!user.primary) {
-      user.primary = index;
-      continue;
-    }
-    const bool has_access = user.each[index].has_access;
-    const bool primary_has = user.each[*user.primary].has_access;
-    if (has_access != primary_has ? has_access : is_newer(subscription, subscriptions[*user.primary])) {
-      user.primary = index;
-    }
+    const auto order =
+        user.primary ? compare(user.each[i], user.each[*user.primary]) : std::weak_ordering::greater;
+    if (order > 0 || (order == 0 && is_newer(subscription, subscriptions[*user.primary]))) user.primary = i;
   }
   user.effective = user.primary ? user.each[*user.primary] : no_subscription();
-  user.access_until = end_of_union(user.each);
-  user.can_purchase = rules.accept_payments && !any_live;
+  for (std::size_t i = 0; i < grants.size(); ++i) {
+    user.granted.push_back(judge_at(grants[i], rules, clock));
+    user.granted_why.push_back(grants[i].reason);
+    if (!user.granted[i].has_access || compare(user.granted[i], user.effective) <= 0) continue;
+    user.grant = i;
+    user.effective = user.granted[i];
+  }
+  user.access_until = end_of_union(user);
+  user.can_purchase = rules.accept_payments && !blocked;
   user.valid_from = clock.from();
   user.valid_until = clock.until();
   return user;

@@ -18,11 +18,20 @@ struct AccessRules {
   Seconds renewal_slack = 3 * 86400;
   bool canceled_until_paid_through = false;  // billing.canceled_access = 'paid_through'
   bool accept_payments = true;
-  bool unmapped_price_access = false;   // of a price that is mapped to no plan
-  std::shared_ptr<const Plans> plans;   // null: there are none, and every price gives access
+  bool unmapped_price_access = false;  // of a price that is mapped to no plan
+  std::shared_ptr<const Plans> plans;  // null: there are none, and every price gives access
 };
 
-// One subscription judged at an instant.
+// One row of access_grants: access to a plan that no subscription pays.
+struct AccessGrant {
+  std::string plan;
+  std::string reason;
+  Seconds since = 0;
+  std::optional<Seconds> until;
+  std::optional<Seconds> revoked;
+};
+
+// One subscription, or one grant, judged at an instant.
 struct SubscriptionState {
   std::string state;  // incomplete, trialing, active, past_due, unpaid, paused, canceled, expired
   bool has_access = false;
@@ -35,24 +44,36 @@ struct SubscriptionState {
   bool live = false;               // not over: another purchase would be a second subscription
   bool change_pending = false;     // scheduled_change lies in the future
   bool collection_paused = false;  // pause_collection is set, and its resumes_at not reached
+  std::string plan;                // its id; "" when it is mapped to none
+  PlanWeight weight;
 };
 SubscriptionState judge(const Subscription& subscription, const AccessRules& rules, Instant now);
 
-// The order in which subscriptions are preferred and shown, access apart: newest first, then greatest id.
+// A grant gives the access of its plan from when it was made until its end; that of an add-on adds to a plan,
+// and is no access by itself.
+SubscriptionState judge_grant(const AccessGrant& grant, const AccessRules& rules, Instant now);
+
+// The order in which subscriptions are shown, and preferred where access and plan are alike: newest first,
+// then greatest id.
 bool is_newer(const Subscription& a, const Subscription& b);
 
 struct UserState {
-  SubscriptionState effective;          // of the primary subscription; no_subscription when there is none
-  std::optional<std::size_t> primary;   // index into the vector handed in
-  std::vector<SubscriptionState> each;  // in the order handed in
-  std::optional<Seconds> access_until;  // over the union
+  SubscriptionState effective;          // of what stands for the user; no_subscription when there is nothing
+  std::optional<std::size_t> primary;   // the primary subscription: index into the vector handed in
+  std::optional<std::size_t> grant;     // the grant that stands for the user before any subscription
+  std::vector<SubscriptionState> each;  // of the subscriptions, in the order handed in
+  std::vector<SubscriptionState> granted;  // of the grants, likewise
+  std::vector<std::string> granted_why;    // their reasons
+  std::optional<Seconds> access_until;     // over the union
   bool ambiguous = false;
   bool can_purchase = false;
+  bool planned = false;  // there are plans
   // Time alone does not change this state within [valid_from, valid_until).
   Instant valid_from = kBeginningOfTime;
   Instant valid_until = kEndOfTime;
 };
-UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now);
+UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now,
+                     const std::vector<AccessGrant>& grants = {});
 
 // An item as people and programs see it, in states and in user_subscriptions.items.
 Json item_json(const SubscriptionItem& item);

@@ -56,6 +56,18 @@ std::string user_argument(FunctionCallInfo fcinfo, int index) {
   return user_id;
 }
 
+std::string reason_argument(FunctionCallInfo fcinfo, int index) {
+  constexpr std::size_t kMost = 1000;
+  if (PG_ARGISNULL(index)) return "";
+  std::string reason = text_argument(fcinfo, index, "reason");
+  if (reason.size() > kMost)
+    throw pg::SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "reason is " + std::to_string(reason.size()) + " bytes long: \"" + shorten(reason) + "...\"",
+        "A reason has at most 1000 bytes.");
+  return reason;
+}
+
 Json json_argument(FunctionCallInfo fcinfo, int index, const char* name) {
   if (PG_ARGISNULL(index))
     throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string(name) + " must not be null",

@@ -16,6 +16,8 @@ std::string shorten(const std::string& text, std::size_t limit = 64);
 // 1 to 255 bytes.
 std::string user_argument(FunctionCallInfo fcinfo, int index);
 void check_user(const std::string& user_id);
+// Why somebody does something: at most 1000 bytes; "" when null.
+std::string reason_argument(FunctionCallInfo fcinfo, int index);
 // A jsonb argument that must not be null.
 Json json_argument(FunctionCallInfo fcinfo, int index, const char* name);
 // An options argument: a JSON object whose keys must all be among `known`.

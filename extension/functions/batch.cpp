@@ -51,6 +51,7 @@ class Batch {
     give_up();
     cache::store(users_, settings_, now_);
     write_inbox();
+    dependencies_.follow_plans(settings_);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "functions/access_grants.hpp"
 #include "functions/arguments.hpp"
 #include "functions/links.hpp"
 #include "functions/subscriptions.hpp"
@@ -23,9 +24,9 @@ pg::Statement upsert(
     "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at");
 
 Computed computed_from(const std::string& user_id, const std::vector<Subscription>& subscriptions,
-                       const Settings& settings, Instant now) {
+                       const std::vector<AccessGrant>& grants, const Settings& settings, Instant now) {
   Computed made;
-  made.state = judge_user(subscriptions, settings.access, now);
+  made.state = judge_user(subscriptions, settings.access, now, grants);
   made.status = made.state.effective.state;
   made.json = state_json(user_id, subscriptions, made.state);
   made.json["credits"] = {{"balance", 0}, {"held", 0}, {"available", 0}};
@@ -38,18 +39,26 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 }  // namespace
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
-  return computed_from(user_id, subscriptions::read({user_id}, settings.live)[user_id], settings, now);
+  return computed_from(user_id, subscriptions::read({user_id}, settings.live)[user_id],
+                       access_grants::read(user_id), settings, now);
+}
+
+void refuse_snapshots() {
+  if (IsolationUsesXactSnapshot())
+    throw pg::SqlError(ERRCODE_ACTIVE_SQL_TRANSACTION, "the cache cannot be written at this isolation level",
+                       "Use READ COMMITTED: what is stored must be what is newest.");
 }
 
 void store(const std::set<std::string>& users, const Settings& settings, Instant now) {
   if (users.empty()) return;
   auto owned = subscriptions::read(users, settings.live);
+  auto granted = access_grants::read(users);
   const Seconds second = now / 1'000'000;
   pg::Texts user_id, status, state;
   pg::Flags has_access;
   pg::Times valid_from, valid_until;
   for (const std::string& user : users) {
-    Computed made = computed_from(user, owned[user], settings, now);
+    Computed made = computed_from(user, owned[user], granted[user], settings, now);
     made.json["cached"] = true;
     made.json["cached_at"] = iso_time(second);
     made.json["expires_at"] = iso_time(second + settings.cache_ttl);
@@ -74,18 +83,12 @@ Instant now_instant() { return pg::from_timestamptz(GetCurrentStatementStartTime
 
 pg::Statement known_users("SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1)");
 
-void refuse_snapshots() {
-  if (IsolationUsesXactSnapshot())
-    throw pg::SqlError(ERRCODE_ACTIVE_SQL_TRANSACTION, "the cache cannot be written at this isolation level",
-                       "Use READ COMMITTED: what is stored must be what is newest.");
-}
-
 }  // namespace
 
 PG_BILLING_FUNCTION(update_subscription_cache) {
   const std::string user_id = user_argument(fcinfo, 0);
   const Oid schema = pg::function_schema(fcinfo);
-  refuse_snapshots();
+  cache::refuse_snapshots();
   Json json;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
@@ -100,7 +103,7 @@ PG_BILLING_FUNCTION(update_subscription_cache) {
 PG_BILLING_FUNCTION(refresh_subscription_cache) {
   const int limit = limit_argument(fcinfo, 0, "max_rows", 10000);
   const Oid schema = pg::function_schema(fcinfo);
-  refuse_snapshots();
+  cache::refuse_snapshots();
   std::set<std::string> noted;
   char names[64][256];
   while (static_cast<int>(noted.size()) < limit) {

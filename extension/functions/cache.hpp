@@ -18,6 +18,9 @@ struct Computed {
 };
 Computed compute(const std::string& user_id, const Settings& settings, Instant now);
 
+// Raises where what is newest cannot be seen.
+void refuse_snapshots();
+
 // Computes and stores the states of these users, whose anchors are locked.
 void store(const std::set<std::string>& users, const Settings& settings, Instant now);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "functions/access_grants.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
@@ -173,14 +174,14 @@ Access access_for(const Account& account, const Settings& settings, Instant now)
   const bool asked = std::any_of(account.lots.begin(), account.lots.end(),
                                  [](const Lot& lot) { return lot.requires_subscription; });
   if (!asked) return access;
-  const auto owned = subscriptions::read({account.user_id}, settings.live);
-  const auto found = owned.find(account.user_id);
-  if (found == owned.end()) return access;
-  for (const Subscription& subscription : found->second) {
+  for (const Subscription& subscription :
+       subscriptions::read({account.user_id}, settings.live)[account.user_id]) {
     if (!judge(subscription, settings.access, now).has_access) continue;
     access.any = true;
     access.subscriptions.insert(subscription.id);
   }
+  for (const AccessGrant& grant : access_grants::read(account.user_id))
+    access.any = access.any || judge_grant(grant, settings.access, now).has_access;
   return access;
 }
 
@@ -206,10 +207,8 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
   Json answer;
   if (account.available() >= amount) {
     // Enough, but granted by a subscription that gives no access now.
-    const auto owned = subscriptions::read({account.user_id}, settings.live);
-    const auto found = owned.find(account.user_id);
-    const UserState state = judge_user(found == owned.end() ? std::vector<Subscription>() : found->second,
-                                       settings.access, account.now());
+    const UserState state = judge_user(subscriptions::read({account.user_id}, settings.live)[account.user_id],
+                                       settings.access, account.now(), access_grants::read(account.user_id));
     const bool elsewhere = state.effective.has_access;  // by another subscription
     answer = refusal(
         "subscription_inactive", elsewhere ? "granted_by_another_subscription" : state.effective.reason,

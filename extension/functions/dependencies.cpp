@@ -2,6 +2,7 @@
 
 #include "core/fields.hpp"
 #include "functions/inbox.hpp"
+#include "functions/plan_store.hpp"
 
 namespace billing {
 
@@ -11,6 +12,10 @@ bool tells_of_charge(const Event& event) {
 
 void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& told) {
   prices_ = credits::price_needs(works);
+  for (const Work* work : works)
+    if (work->event->object_type == "price" || work->event->object_type == "product")
+      told_.insert(work->event->object_id);
+  for (const Event& price : prices_.extras.embedded) told_.insert(price.object_id);
   // The same placeholders whatever is known, so that they do not depend on the order of events.
   std::set<mirror::Key> payments;
   for (const Work* work : works) {
@@ -29,6 +34,10 @@ void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& t
   if (!later.payers.empty()) found.merge(mirror::fold({}, later));
   unknown_ = mirror::look_again(prices_.unknown);
   wake_those_who_wait_for(found, works);
+}
+
+void Dependencies::follow_plans(const Settings& settings) const {
+  if (settings.access.plans && !told_.empty()) plan_store::follow(*settings.access.plans, told_);
 }
 
 // What is there at last makes those due that waited for it, and those that did without.

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <set>
+#include <string>
 #include <vector>
 
 #include "functions/credit_catalogue.hpp"
 #include "functions/mirror.hpp"
 #include "functions/work.hpp"
+#include "settings.hpp"
 
 namespace billing {
 
@@ -23,12 +25,16 @@ class Dependencies {
   // All that can be done of the events is done; what depends on something that is not known yet comes with
   // it.
   void park(const std::vector<Work*>& works) const;
+  // Which plan a price is may depend on what the events say of it: then what is kept of plans is obsolete. To
+  // be called last, because those who change settings wait from here on.
+  void follow_plans(const Settings& settings) const;
 
  private:
   void wake_those_who_wait_for(const std::set<mirror::Key>& found, const std::vector<Work*>& works);
   void park_without_payment(Work& work) const;
 
   credits::PriceNeeds prices_;
+  std::set<std::string> told_;  // the prices and products that the events tell of
   mirror::Unknown unknown_;
 };
 

@@ -25,13 +25,15 @@ pg::Statement select_features(
     "SELECT f.plan_id, f.feature, f.kind, f.enabled, f.unlimited, f.limit_value, f.per_seat, f.usage_window,"
     "  f.mode, f.overage_limit, f.credit_cost, f.value::text"
     " FROM @plan_features f WHERE f.plan_id = $1 OR $1 IS NULL ORDER BY f.plan_id, f.feature");
-pg::Statement select_hints(
-    "SELECT o.stripe_account, o.livemode, o.object_id, o.object ->> 'lookup_key', o.object -> 'metadata' ->> "
-    "'plan',"
-    "  CASE jsonb_typeof(o.object -> 'product') WHEN 'string' THEN o.object ->> 'product'"
-    "   ELSE o.object -> 'product' ->> 'id' END"
-    " FROM @stripe_objects o WHERE o.object_type IN ('price', 'product')"
-    "  AND (o.object ->> 'lookup_key' IS NOT NULL OR o.object -> 'metadata' ->> 'plan' IS NOT NULL)");
+#define HINTS                                                                            \
+  "SELECT o.stripe_account, o.livemode, o.object_id, o.object ->> 'lookup_key',"         \
+  "  o.object -> 'metadata' ->> 'plan', CASE jsonb_typeof(o.object -> 'product')"        \
+  "   WHEN 'string' THEN o.object ->> 'product' ELSE o.object -> 'product' ->> 'id' END" \
+  " FROM @stripe_objects o WHERE o.object_type IN ('price', 'product')"                  \
+  "  AND (o.object ->> 'lookup_key' IS NOT NULL OR o.object -> 'metadata' ->> 'plan' IS NOT NULL)"
+pg::Statement select_hints(HINTS);
+pg::Statement select_hints_of(HINTS " AND o.object_id = ANY ($1)");
+#undef HINTS
 
 pg::Statement upsert_plan(
     "INSERT INTO @subscription_plans AS p (id, name, display_name, description, rank, trial_days, is_active,"
@@ -154,6 +156,14 @@ std::vector<Plan> read_some(const std::optional<std::string>& id) {
   return plans;
 }
 
+PlanHints hints_from(const pg::Rows& rows) {
+  PlanHints hints;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    hints[{rows.text(i, 0), rows.flag(i, 1), rows.text(i, 2)}] = {rows.text(i, 4), rows.text(i, 3),
+                                                                  rows.text(i, 5)};
+  return hints;
+}
+
 // While it lives the current user is the tables' owner, as in a SECURITY DEFINER function, and statements see
 // what is committed at this moment: what a copy is kept of must be neither what a caller may not read nor
 // what an old snapshot of its transaction sees.
@@ -192,15 +202,6 @@ std::optional<Plan> read(const std::string& id) {
 
 std::vector<Plan> read_all() { return read_some(std::nullopt); }
 
-PlanHints read_hints() {
-  PlanHints hints;
-  const pg::Rows rows = select_hints.run();
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    hints[{rows.text(i, 0), rows.flag(i, 1), rows.text(i, 2)}] = {rows.text(i, 4), rows.text(i, 3),
-                                                                  rows.text(i, 5)};
-  return hints;
-}
-
 std::shared_ptr<const Plans> load(Oid schema) {
   const Oid table = pg::guard([&] { return get_relname_relid("subscription_plans", schema); });
   if (table == InvalidOid) return nullptr;
@@ -208,7 +209,7 @@ std::shared_ptr<const Plans> load(Oid schema) {
   const AsOwnerNow now(table);
   std::vector<Plan> plans = read_all();
   if (plans.empty()) return nullptr;
-  return std::make_shared<const Plans>(std::move(plans), read_hints());
+  return std::make_shared<const Plans>(std::move(plans), hints_from(select_hints.run()));
 }
 
 void write(const Plan& plan) {
@@ -255,6 +256,15 @@ void lock() { lock_settings.run(); }
 void announce(Oid schema, const std::string& reason) {
   next_generation.run(reason, calling_role());
   pg::guard([&] { CacheInvalidateRelcacheByRelid(get_relname_relid("billing_settings", schema)); });
+}
+
+void follow(const Plans& known, const std::set<std::string>& ids) {
+  PlanHints before;
+  for (const auto& [key, hint] : known.hints())
+    if (ids.count(std::get<2>(key)) > 0) before.emplace(key, hint);
+  if (before == hints_from(select_hints_of.run(pg::texts(ids)))) return;
+  lock();
+  announce(pg::Session::current().schema(), "a price or product changed");
 }
 
 }  // namespace plan_store

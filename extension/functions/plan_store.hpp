@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,6 @@ std::shared_ptr<const Plans> load(Oid schema);
 // As they stand in the session's own view. One plan, or all by id.
 std::optional<Plan> read(const std::string& id);
 std::vector<Plan> read_all();
-// What the mirror's prices and products say about plans.
-PlanHints read_hints();
 // Makes the stored plan this one.
 void write(const Plan& plan);
 
@@ -33,6 +32,8 @@ void write(const Plan& plan);
 void lock();
 // Makes every cached state obsolete, and every backend forget its copies, once this transaction commits.
 void announce(Oid schema, const std::string& reason);
+// Does both when the mirror says otherwise of these prices and products than it did when `known` was loaded.
+void follow(const Plans& known, const std::set<std::string>& ids);
 
 }  // namespace plan_store
 

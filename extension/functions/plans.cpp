@@ -8,19 +8,6 @@ using namespace billing;
 
 namespace {
 
-constexpr std::size_t kMaxReason = 1000;
-
-std::string reason_argument(FunctionCallInfo fcinfo, int index) {
-  if (PG_ARGISNULL(index)) return "";
-  std::string reason = text_argument(fcinfo, index, "reason");
-  if (reason.size() > kMaxReason)
-    throw pg::SqlError(
-        ERRCODE_INVALID_PARAMETER_VALUE,
-        "reason is " + std::to_string(reason.size()) + " bytes long: \"" + shorten(reason) + "...\"",
-        "A reason has at most 1000 bytes.");
-  return reason;
-}
-
 billing::Plan plan_argument(FunctionCallInfo fcinfo, int index) {
   const Json json = json_argument(fcinfo, index, "plan");
   try {

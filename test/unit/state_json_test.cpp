@@ -50,6 +50,7 @@ TEST(StateJson, HasExactlyItsKeys) {
                                           "stripe_customer_id",
                                           "stripe_subscription_id",
                                           "livemode",
+                                          "access_grants",
                                           "ambiguous"};
   EXPECT_EQ(keys_of(of_user({})), expected);
   EXPECT_EQ(keys_of(of_user({with_status("active")})), expected);
@@ -74,7 +75,8 @@ TEST(StateJson, SubscriptionsHaveExactlyTheirKeys) {
                                           "scheduled_change",
                                           "ambiguous",
                                           "items",
-                                          "items_truncated"};
+                                          "items_truncated",
+                                          "plan"};
   const Json one = of_user({with_status("active")})["subscriptions"].at(0);
   EXPECT_EQ(keys_of(one), expected);
   EXPECT_EQ(keys_of(one["items"].at(0)),
