@@ -39,8 +39,8 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 }  // namespace
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
-  return computed_from(user_id, subscriptions::read({user_id}, settings.live)[user_id],
-                       access_grants::read(user_id), settings, now);
+  const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
+  return computed_from(user_id, owned, access_grants::read(user_id), settings, now);
 }
 
 void refuse_snapshots() {

@@ -174,8 +174,8 @@ Access access_for(const Account& account, const Settings& settings, Instant now)
   const bool asked = std::any_of(account.lots.begin(), account.lots.end(),
                                  [](const Lot& lot) { return lot.requires_subscription; });
   if (!asked) return access;
-  for (const Subscription& subscription :
-       subscriptions::read({account.user_id}, settings.live)[account.user_id]) {
+  const auto owned = subscriptions::read({account.user_id}, settings.live)[account.user_id];
+  for (const Subscription& subscription : owned) {
     if (!judge(subscription, settings.access, now).has_access) continue;
     access.any = true;
     access.subscriptions.insert(subscription.id);
