@@ -12,7 +12,7 @@
 namespace billing::credits {
 
 // What a price says about credits: attributes from its metadata, those that are absent there from its
-// product's. A value that can't be used is listed in `problems` and counts as absent; on the price it hides
+// product's, and those that are absent there too from the plan that the price is. A value that can't be used is listed in `problems` and counts as absent; on the price it hides
 // the product's, since what was meant is not known.
 //   credits          whole number, per unit and period (or per credit_interval)
 //   credits_per      unit (default) | subscription
@@ -44,8 +44,11 @@ struct Price {
   std::optional<Amount> unit_amount;  // minor units
   CreditRule rule;
 };
-// `price` is a price or (legacy) plan object; `product` the product object, or null when it is not known.
-Price read_price(const Json& price, const Json& product);
+// `price` is a price or (legacy) plan object; `product` the product object, or null when it is not known;
+// `plan` the attributes that a plan of ours says, or null.
+Price read_price(const Json& price, const Json& product, const Json& plan = nullptr);
+// What is wrong with a plan's attributes: "" when nothing.
+std::string problem_of(const Json& plan);
 using Catalogue = std::map<std::string, Price>;
 
 // The ids of the prices that an invoice's lines need; embedded price objects (before basil) included.

@@ -1,5 +1,6 @@
 // What prices and their products say about credits.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
 
@@ -19,16 +20,20 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-// The metadata of a price and its product. Each reader returns nothing for what is absent or not usable. A
-// value on the price that is not usable hides the product's: what was meant is not known, and the other would
-// be granted for good.
+constexpr std::array<const char*, 8> kAttributes = {"credits",         "credits_per",     "credit_interval",
+                                                    "credit_rollover", "credit_priority", "upgrade_credits",
+                                                    "trial_credits",   "grant_on"};
+
+// The metadata of a price and its product, and what its plan says. Each reader returns nothing for what is
+// absent or not usable. A value on the price that is not usable hides the product's: what was meant is not
+// known, and the other would be granted for good.
 class Attributes {
  public:
-  Attributes(const Json& price, const Json& product, std::vector<std::string>& problems)
-      : price_(at(price, "metadata")), product_(at(product, "metadata")), problems_(problems) {}
+  Attributes(const Json& price, const Json& product, const Json& plan, std::vector<std::string>& problems)
+      : price_(at(price, "metadata")), product_(at(product, "metadata")), plan_(plan), problems_(problems) {}
 
   std::optional<std::string> text(const char* key) const {
-    for (const Json* metadata : {&price_, &product_}) {
+    for (const Json* metadata : {&price_, &product_, &plan_}) {
       const Json& value = at(*metadata, key);
       // Stripe removes a key that is set to the empty string.
       std::string found = value.is_string() ? trimmed(value.get_ref<const std::string&>())
@@ -62,13 +67,15 @@ class Attributes {
   }
 
   void complain(const char* key, const std::string& value, const std::string& expected) {
-    problems_.push_back("metadata " + std::string(key) + " is " + excerpt(Json(value)) + ", expected " +
-                        expected);
+    const bool of_plan = at(price_, key).is_null() && at(product_, key).is_null();
+    problems_.push_back((of_plan ? "" : "metadata ") + std::string(key) + " is " + excerpt(Json(value)) +
+                        ", expected " + expected);
   }
 
  private:
   const Json& price_;
   const Json& product_;
+  const Json& plan_;
   std::vector<std::string>& problems_;
 };
 
@@ -82,9 +89,9 @@ Rollover read_rollover(Attributes& attributes) {
   return {};
 }
 
-CreditRule read_rule(const Json& price, const Json& product) {
+CreditRule read_rule(const Json& price, const Json& product, const Json& plan) {
   CreditRule rule;
-  Attributes attributes(price, product, rule.problems);
+  Attributes attributes(price, product, plan, rule.problems);
   rule.credits = attributes.number("credits");
   rule.per_subscription = attributes.choice("credits_per", {"unit", "subscription"}).value_or(0) == 1;
   const std::vector<const char*> intervals = {"day", "week", "month"};
@@ -126,7 +133,15 @@ std::optional<Amount> whole_number(const std::string& text) {
   return number;
 }
 
-Price read_price(const Json& object, const Json& product) {
+std::string problem_of(const Json& plan) {
+  for (const auto& [key, value] : plan.items())
+    if (std::find(kAttributes.begin(), kAttributes.end(), key) == kAttributes.end())
+      return "unknown attribute " + key;
+  const CreditRule rule = read_rule(nullptr, nullptr, plan);
+  return rule.problems.empty() ? "" : rule.problems.front();
+}
+
+Price read_price(const Json& object, const Json& product, const Json& plan) {
   Price price;
   price.id = text_of(object, "id").value_or("");
   price.product_id = fields::price_product(object);
@@ -137,7 +152,7 @@ Price read_price(const Json& object, const Json& product) {
   price.interval_count = std::max<std::int64_t>(integer_of(terms, "interval_count").value_or(1), 1);
   price.unit_amount = integer_of(object, "unit_amount");
   if (!price.unit_amount) price.unit_amount = integer_of(object, "amount");
-  price.rule = read_rule(object, product.is_object() ? product : at(object, "product"));
+  price.rule = read_rule(object, product.is_object() ? product : at(object, "product"), plan);
   return price;
 }
 

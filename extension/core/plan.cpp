@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "core/credit_plan.hpp"
 #include "core/money.hpp"
 
 namespace billing {
@@ -282,6 +283,9 @@ Plan parse_plan(const Json& json) {
   std::sort(plan.features.begin(), plan.features.end(),
             [](const Feature& a, const Feature& b) { return a.name < b.name; });
   plan.credits = members.object("credits");
+  if (const std::string problem = credits::problem_of(plan.credits); !problem.empty())
+    members.fail("has credits with " + problem,
+                 "credits says what a price's metadata may: {\"credits\": \"300\"}.");
   plan.metadata = members.object("metadata");
   members.no_others();
   return plan;

@@ -15,6 +15,7 @@
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
 #include "functions/subscriptions.hpp"
+#include "functions/trials.hpp"
 #include "pg/spi.hpp"
 #include "pg/subtransaction.hpp"
 
@@ -262,20 +263,24 @@ class Batch {
       if (user != nullptr && users_.count(*user) > 0) rows.push_back({*user, std::move(subscription)});
     }
     subscriptions::store(rows);
+    // An event that comes late may be the only one that tells of a trial.
+    for (const Work* work : open())
+      if (concerns_user(*work) && work->event->object_type == "subscription") add_told(*work, rows);
+    trials::record(rows);
   }
 
-  void add_trial(const Work& work, std::vector<credits::follow::Trial>& trials) const {
+  void add_told(const Work& work, std::vector<subscriptions::Owned>& told) const {
     const std::string* user = user_of(work.customer);
     if (user == nullptr || users_.count(*user) == 0) return;
-    trials.push_back({*user, read_subscription(work.event->object)});
-    trials.back().subscription.account = work.event->account;
-    trials.back().subscription.customer_id = work.customer;
+    told.push_back({*user, read_subscription(work.event->object)});
+    told.back().subscription.account = work.event->account;
+    told.back().subscription.customer_id = work.customer;
   }
 
   void follow_credits() {
     using credits::follow::Subject;
     std::set<Subject> subjects;
-    std::vector<credits::follow::Trial> trials;
+    std::vector<subscriptions::Owned> trials;
     const auto add = [&](Subject::Kind kind, const std::string& id, const std::string& customer) {
       const std::string* user = user_of(customer);
       if (user != nullptr && users_.count(*user) > 0) subjects.insert({kind, id, *user, customer});
@@ -290,7 +295,7 @@ class Batch {
       else if (event.object_type == "checkout.session")
         add(Subject::Kind::checkout, event.object_id, work->customer);
       else if (begins_trial(event))
-        add_trial(*work, trials);
+        add_told(*work, trials);
       else if (event.object_type == "charge" || event.object_type == "invoice" ||
                event.object_type == "invoice_payment" || event.object_type == "credit_note" ||
                tells_of_charge(event))  // an invoice that grants nothing may be a pack's

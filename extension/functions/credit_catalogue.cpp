@@ -153,7 +153,16 @@ Lack lack_of(const Event& event, const PriceNeeds& needs, const std::set<Key>& u
   return lack;
 }
 
-std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& prices) {
+Price AccountCatalogue::read(const Json& price, const Json& product) const {
+  const Plan* plan = nullptr;
+  if (plans)
+    plan = plans->plan_of({account, livemode, text_of(price, "id").value_or(""),
+                           text_of(price, "lookup_key").value_or(""), fields::price_product(price)});
+  return read_price(price, product, plan != nullptr ? plan->credits : Json());
+}
+
+std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& prices,
+                                                        const std::shared_ptr<const Plans>& plans) {
   std::map<std::string, AccountCatalogue> catalogues;
   pg::Texts account, id;
   pg::Flags livemode;
@@ -161,6 +170,10 @@ std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& pri
     account.push_back(key.account);
     livemode.push_back(key.livemode ? 1 : 0);
     id.push_back(key.id);
+    AccountCatalogue& catalogue = catalogues[key.account];
+    catalogue.account = key.account;
+    catalogue.livemode = key.livemode;
+    catalogue.plans = plans;
   }
   if (id.empty()) return catalogues;
   const pg::Rows rows = read_prices.run(account, livemode, id);
@@ -170,7 +183,7 @@ std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& pri
     const Json price = parse_json(rows.view(i, 1));
     if (!product.is_object() && !mentions_credits(price) && !fields::price_product(price).empty())
       catalogue.unsure.insert(rows.text(i, 0));
-    catalogue.prices[rows.text(i, 0)] = read_price(price, product);
+    catalogue.prices[rows.text(i, 0)] = catalogue.read(price, product);
     catalogue.products[rows.text(i, 0)] = std::move(product);
   }
   return catalogues;
@@ -186,7 +199,7 @@ void AccountCatalogue::add_embedded(const Json& invoice) {
       unsure.erase(id);
     else
       unsure.insert(id);
-    prices[id] = read_price(price, product);
+    prices[id] = read(price, product);
   }
 }
 

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "core/credit_plan.hpp"
+#include "core/plan_catalogue.hpp"
 #include "functions/mirror.hpp"
 
 namespace billing::credits {
@@ -31,6 +33,9 @@ Lack lack_of(const Event& event, const PriceNeeds& needs, const std::set<mirror:
 
 // The prices of one Connect account, or of the platform, as far as they are known.
 struct AccountCatalogue {
+  std::string account;
+  bool livemode = false;
+  std::shared_ptr<const Plans> plans;  // may be null
   Catalogue prices;
   std::map<std::string, Json> products;  // by price
   // Those that say nothing themselves, and whose product is not known.
@@ -39,7 +44,10 @@ struct AccountCatalogue {
   bool knows(const std::string& price) const { return prices.count(price) > 0 && unsure.count(price) == 0; }
   // What an invoice itself says about its prices (before basil) counts before what the mirror says.
   void add_embedded(const Json& invoice);
+  // With what its plan says.
+  Price read(const Json& price, const Json& product) const;
 };
-std::map<std::string, AccountCatalogue> read_catalogues(const std::set<mirror::Key>& prices);
+std::map<std::string, AccountCatalogue> read_catalogues(const std::set<mirror::Key>& prices,
+                                                        const std::shared_ptr<const Plans>& plans);
 
 }  // namespace billing::credits

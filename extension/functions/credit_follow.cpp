@@ -123,7 +123,7 @@ class Follow {
     for (const Trial& trial : trials_)
       for (const SubscriptionItem& item : trial.subscription.items)
         want(trial.subscription.account, item.price_id);
-    catalogues_ = read_catalogues(prices);
+    catalogues_ = read_catalogues(prices, settings_.access.plans);
   }
 
   void plan_subscription(const std::string& subscription, std::vector<const Source*>& sources) {

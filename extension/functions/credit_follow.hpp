@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/credit_plan.hpp"
+#include "functions/subscriptions.hpp"
 #include "settings.hpp"
 
 namespace billing::credits::follow {
@@ -26,10 +27,7 @@ struct Subject {
 };
 
 // A subscription as it began, with a trial: what it was by then does not depend on what else is known of it.
-struct Trial {
-  std::string user_id;
-  Subscription subscription;
-};
+using Trial = subscriptions::Owned;
 
 // Brings these users' credits up to the mirror. Their links are locked. Returns the users whose account
 // another transaction holds, for whom nothing was done; with `wait` it waits for them.

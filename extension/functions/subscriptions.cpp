@@ -105,6 +105,8 @@ SubscriptionItem item_from(const Json& json) {
   return item;
 }
 
+}  // namespace
+
 Json items_json(const Subscription& subscription) {
   Json items = Json::array();
   for (const SubscriptionItem& item : subscription.items) {
@@ -114,7 +116,11 @@ Json items_json(const Subscription& subscription) {
   return items;
 }
 
-}  // namespace
+std::vector<SubscriptionItem> items_from(const Json& items) {
+  std::vector<SubscriptionItem> read;
+  for (const Json& item : items) read.push_back(item_from(item));
+  return read;
+}
 
 void store(const std::vector<Owned>& rows) {
   if (rows.empty()) return;
@@ -176,7 +182,7 @@ std::map<std::string, std::vector<Subscription>> read(const std::set<std::string
     s.account = rows.text(i, 3);
     s.livemode = rows.flag(i, 4);
     s.status = rows.text(i, 5);
-    for (const Json& item : parse_json(rows.view(i, 6))) s.items.push_back(item_from(item));
+    s.items = items_from(parse_json(rows.view(i, 6)));
     s.period_start = rows.maybe_seconds(i, 7);
     s.period_end = rows.maybe_seconds(i, 8);
     s.next_renewal = rows.maybe_seconds(i, 9);

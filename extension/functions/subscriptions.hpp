@@ -14,6 +14,10 @@ struct Owned {
   std::string user_id;
   Subscription subscription;
 };
+// The items as rows keep them.
+Json items_json(const Subscription& subscription);
+std::vector<SubscriptionItem> items_from(const Json& items);
+
 // Writes the rows as they are now; equal rows are left untouched. The users' anchors are locked.
 void store(const std::vector<Owned>& rows);
 

@@ -70,3 +70,13 @@ SELECT outcome FROM t.process(t.event('evt_12', 'customer.subscription.created',
 SELECT plan, has_access FROM t.plan('user_5');
 SELECT generation < (SELECT max(generation) FROM billing_settings) AS obsolete FROM subscription_cache WHERE user_id = 'user_5';
 SELECT get_user_subscription_state('user_5') ->> 'plan' AS plan;
+
+-- What neither a price nor its product says about credits its plan may.
+SELECT set_billing_setting('grants_since', '2025-01-01T00:00:00Z', 'test');
+SELECT upsert_plan('{"id": "pro", "rank": 20, "prices": [{"price_id": "price_pro"}], "credits": {"credits": 300, "credit_rollover": "all"}}') -> 'credits' AS credits;
+SELECT t.link('user_6', 'cus_6');
+SELECT outcome FROM t.process(t.event('evt_14', 'customer.subscription.created', '2026-01-01', t.sold('sub_7', 'cus_6', 'pro')),
+                              t.event('evt_15', 'price.created', '2026-01-01', t.price('pro', 2900)), t.event('evt_16', 'product.created', '2026-01-01', t.product('prod_pro', 'Pro')),
+                              t.event('evt_17', 'invoice.paid', '2026-01-01', t.invoice('in_1', 'sub_7', 'cus_6', 'paid', '2026-01-01', '2026-02-01')));
+SELECT amount, source, stripe_invoice_id FROM credit_grants WHERE user_id = 'user_6';
+SELECT r.code, r.message FROM t.refusal('SELECT upsert_plan(''{"id": "pro", "credits": {"credit": 300}}'')') r;

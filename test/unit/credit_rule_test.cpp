@@ -153,6 +153,32 @@ TEST(EmbeddedPrices, AreFoundOnce) {
   EXPECT_TRUE(embedded_prices("customer", subscription).empty());
 }
 
+TEST(CreditRule, APlanSaysWhatNeitherThePriceNorItsProductDoes) {
+  const Json plan = {{"credits", "300"}, {"trial_credits", 20}, {"credit_priority", "7"}};
+  const auto rule = [&](Json price, Json product) {
+    return read_price(price_json("p", std::move(price)), Json{{"metadata", std::move(product)}}, plan).rule;
+  };
+  EXPECT_EQ(rule(Json::object(), Json::object()).credits, 300);
+  EXPECT_EQ(rule(Json::object(), Json::object()).trial_credits, 20);
+  EXPECT_EQ(rule(Json::object(), {{"credits", "200"}}).credits, 200);
+  EXPECT_EQ(rule({{"credits", "0"}}, {{"credits", "200"}}).credits, 0);
+  EXPECT_EQ(rule({{"credits", "100"}}, Json::object()).priority, 7);
+  // What the price says and cannot be used hides the plan's too.
+  EXPECT_EQ(rule({{"credits", "many"}}, Json::object()).credits, std::nullopt);
+}
+
+TEST(CreditRule, APlansAttributesAreChecked) {
+  EXPECT_EQ(
+      problem_of(parse_json(R"({"credits": "300", "credits_per": "subscription", "credit_rollover": 50})")),
+      "");
+  EXPECT_EQ(problem_of(Json::object()), "");
+  EXPECT_EQ(problem_of(parse_json(R"({"credit": "300"})")), "unknown attribute credit");
+  EXPECT_EQ(problem_of(parse_json(R"({"credits": "many"})")),
+            "credits is \"many\", expected a whole number up to 1000000000000");
+  EXPECT_EQ(problem_of(parse_json(R"({"grant_on": true})")),
+            "grant_on is \"true\", expected one of paid, finalized");
+}
+
 TEST(PricesOfAnInvoice, AreThoseOfItsSubscriptionLines) {
   EXPECT_EQ(prices_of(billing::fixtures::old_invoice()), std::vector<std::string>{"price_pro"});
   EXPECT_EQ(prices_of(billing::fixtures::new_invoice()), std::vector<std::string>{"price_pro"});

@@ -105,6 +105,7 @@ TEST(Plan, MistakesAreNotSilent) {
        "feature \"a\" of plan pro counts per seat, but has no limit"},
       {R"({"id": "pro", "features": {"a": {"limit": -1}}})", "feature \"a\" of plan pro has limit -1"},
       {R"({"id": "pro", "credits": 300})", "plan pro has credits 300"},
+      {R"({"id": "pro", "credits": {"amount": 300}})", "plan pro has credits with unknown attribute amount"},
   };
   for (const auto& [text, message] : cases) EXPECT_EQ(refusal(text), message) << text;
 }

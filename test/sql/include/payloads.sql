@@ -189,11 +189,12 @@ UNION ALL SELECT 'mirror', (to_jsonb(o) - 'updated_at')::text FROM stripe_object
 UNION ALL SELECT 'link', (to_jsonb(l) - 'linked_at' - 'created_at')::text FROM stripe_customer_links l
 UNION ALL SELECT 'user', u.user_id FROM billing_users u
 UNION ALL SELECT 'subscription', (to_jsonb(s) - 'updated_at')::text FROM user_subscriptions s
+UNION ALL SELECT 'trial', (to_jsonb(t) - 'created_at')::text FROM trial_usage t
 UNION ALL SELECT 'audit', (to_jsonb(a) - 'created_at')::text FROM audit_logs a
 UNION ALL SELECT 'cache', concat_ws(' ', user_id, state - 'cached_at' - 'expires_at') FROM subscription_cache c
 $$;
 
 CREATE PROCEDURE t.forget() LANGUAGE sql AS $$
 TRUNCATE stripe_events, stripe_event_payloads, stripe_objects, stripe_customer_links, billing_users, user_subscriptions,
-         audit_logs, subscription_cache
+         audit_logs, subscription_cache, trial_usage
 $$;

@@ -1,0 +1,14 @@
+// trial_usage: who has tried what, kept whatever becomes of the subscription.
+#pragma once
+
+#include <vector>
+
+#include "functions/subscriptions.hpp"
+
+namespace billing::trials {
+
+// Records those of these that began with a trial. Of several tellings of one trial the earliest start stays,
+// so that the order in which they come does not matter. The users' anchors are locked.
+void record(const std::vector<subscriptions::Owned>& told);
+
+}  // namespace billing::trials
