@@ -1,0 +1,48 @@
+// Whether something more may be used: pure, from what is given, what is counted, and how much is wanted; and
+// the answer about it, refusals included.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/entitlement.hpp"
+#include "core/json.hpp"
+
+namespace billing {
+
+// `amount` more on top of `used`.
+struct CapVerdict {
+  bool allowed = false;
+  std::int64_t used_after = 0;  // when allowed
+  std::int64_t beyond = 0;      // of used_after, what lies beyond the limit
+  std::string reason;           // within_limit, unlimited, over_limit (soft), overage, cap_exceeded
+};
+CapVerdict judge_cap(const Feature& feature, std::int64_t used, std::int64_t amount);
+
+// What is left of the limit; never less than 0. None when there is no limit.
+std::optional<std::int64_t> remaining_of(const Feature& feature, std::int64_t used);
+
+// What is known about a user beside the entitlement, for saying what could be done.
+struct Standing {
+  std::string reason;  // of the state without access, "" with access
+  std::string next_step;
+  std::vector<const Plan*> lapsed;  // of subscriptions that give no access now
+  bool has_subscription = false;    // with access
+};
+
+struct Refusal {
+  std::string reason;
+  std::string next_step;
+};
+// Why the feature is not given.
+Refusal why_not_given(const Entitlement& entitlement, const Standing& standing, const Plans& plans);
+// What could be done about a cap that is reached.
+std::string next_step_at_cap(const Entitlement& entitlement, const Standing& standing, const Plans& plans);
+
+// The answer of check_entitlement: {allowed, reason, next_step, kind, limit, used, remaining, unlimited,
+// window, next_reset_at, source, value, credit_cost ...}. `window` counts, when the feature is counted.
+Json entitlement_json(const Entitlement& entitlement, const UsageWindow& window, std::int64_t used,
+                      std::int64_t required, const Standing& standing, const Plans& plans);
+
+}  // namespace billing
