@@ -7,6 +7,7 @@
 #include "functions/plan_store.hpp"
 #include "pg/boundary.hpp"
 #include "pg/spi.hpp"
+#include "pg/time_zone.hpp"
 
 namespace billing {
 
@@ -108,6 +109,11 @@ const Setting kSettings[] = {
        } catch (const JsonError& error) {
          reject(n, v, error.what());
        }
+     }},
+    {{"time_zone", "UTC", "whose calendar days, weeks, months and years of usage follow: 'Europe/Berlin'"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       if (!pg::is_time_zone(v)) reject(n, v, "Use a name of pg_timezone_names, such as 'Europe/Berlin'.");
+       s.time_zone = v;
      }},
     {{"unmapped_price_access", "off",
       "whether a subscription gives access though its price is mapped to no plan, once there are plans"},

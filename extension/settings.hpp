@@ -20,6 +20,7 @@ struct Settings {
   AccessRules access;
   Scope scope;
   bool live = false;
+  std::string time_zone = "UTC";  // whose calendar windows of usage follow
   Seconds cache_ttl = 300;
   Seconds parked_limit = 90 * 86400;
   credits::DebtPolicy clawback_debt = credits::DebtPolicy::dispute;

@@ -123,8 +123,9 @@ std::vector<HeldPlan> held_in_order(const Holdings& holdings) {
   if (!has_plan && holdings.default_plan != nullptr)
     held.push_back({HeldPlan::Via::default_plan, holdings.default_plan});
   std::stable_sort(held.begin(), held.end(), [](const HeldPlan& a, const HeldPlan& b) {
-    if (outranks(*a.plan, *b.plan) || outranks(*b.plan, *a.plan)) return outranks(*a.plan, *b.plan);
-    return a.plan->id < b.plan->id;
+    const PlanWeight of_a = weight(*a.plan);
+    const PlanWeight of_b = weight(*b.plan);
+    return of_a != of_b ? of_a > of_b : a.plan->id < b.plan->id;
   });
   return held;
 }

@@ -18,7 +18,7 @@ Json time_or_null(Instant time) {
 
 bool gives_more(const Feature& offered, const Feature& mine) {
   if (!is_counted(offered)) return true;
-  return offered.unlimited || (offered.window == mine.window && offered.limit > mine.limit);
+  return offered.unlimited || offered.limit > mine.limit;
 }
 
 }  // namespace
@@ -77,6 +77,10 @@ Refusal why_not_given(const Entitlement& entitlement, const Standing& standing, 
 
 std::string next_step_at_cap(const Entitlement& entitlement, const Standing& standing, const Plans& plans) {
   const Feature& mine = entitlement.feature;
+  for (const Plan* plan : standing.lapsed) {
+    const Feature* paid = stated(*plan, mine.name);
+    if (paid != nullptr && gives_more(*paid, mine) && !standing.next_step.empty()) return standing.next_step;
+  }
   for (const Plan& plan : plans.all()) {
     const Feature* offered = plan.active ? stated(plan, mine.name) : nullptr;
     const bool adds =

@@ -14,6 +14,7 @@
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
+#include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
 #include "functions/trials.hpp"
 #include "pg/spi.hpp"
@@ -43,6 +44,7 @@ class Batch {
     bind_customers();
     wake_waiting();
     dependencies_.fold(open(), told_payers_);
+    stripe_entitlements::follow(open());
     park_unlinked();
     lock_users();
     follow_mirror();

@@ -107,6 +107,10 @@ TEST(UsageCap, AtTheCapTheNextStepIsWhatHelps) {
   EXPECT_EQ(next_step_at_cap(mine, {}, plans), "subscribe");
   EXPECT_EQ(next_step_at_cap(mine, subscribed, plans), "upgrade");
   EXPECT_EQ(next_step_at_cap(mine, subscribed, none), "wait_for_reset");
+  Standing unpaid;
+  unpaid.next_step = "update_payment_method";
+  unpaid.lapsed = {plans.find("pro")};
+  EXPECT_EQ(next_step_at_cap(mine, unpaid, plans), "update_payment_method");
   mine.feature.window = "lifetime";
   EXPECT_EQ(next_step_at_cap(mine, subscribed, none), "contact_support");
   Entitlement seats = given(R"({"limit": 5})");

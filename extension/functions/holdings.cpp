@@ -1,0 +1,66 @@
+#include "functions/holdings.hpp"
+
+#include <algorithm>
+
+#include "functions/stripe_entitlements.hpp"
+#include "functions/subscriptions.hpp"
+#include "pg/spi.hpp"
+
+namespace billing::holdings {
+
+namespace {
+
+pg::Statement settings_by_hand(
+    "SELECT e.feature, e.setting::text FROM @user_entitlements e"
+    " WHERE e.user_id = $1 AND (e.until IS NULL OR e.until > $2)");
+
+std::shared_ptr<const Plans> plans_of(const Settings& settings) {
+  static const auto none = std::make_shared<const Plans>();
+  return settings.access.plans ? settings.access.plans : none;
+}
+
+std::optional<BillingPeriod> period_of(const Subscription& subscription) {
+  if (!subscription.period_start || !subscription.period_end) return std::nullopt;
+  return BillingPeriod{*subscription.period_start, *subscription.period_end};
+}
+
+void add_subscriptions(Found& found, std::vector<Subscription> subscriptions, const Settings& settings,
+                       Instant now) {
+  std::sort(subscriptions.begin(), subscriptions.end(), is_newer);
+  const UserState state = judge_user(subscriptions, settings.access, now);
+  for (std::size_t i = 0; i < subscriptions.size(); ++i) {
+    const Subscription& subscription = subscriptions[i];
+    const bool has_access = state.each[i].has_access;
+    found.standing.has_subscription = found.standing.has_subscription || has_access;
+    for (const PlanShare& share : found.plans->plans_of(subscription)) {
+      if (has_access)
+        found.holdings.plans.push_back(
+            {HeldPlan::Via::subscription, share.plan, share.quantity, period_of(subscription)});
+      else
+        found.standing.lapsed.push_back(share.plan);
+    }
+  }
+  if (found.standing.has_subscription) return;
+  found.standing.reason = state.effective.reason;
+  found.standing.next_step = state.effective.next_step;
+}
+
+}  // namespace
+
+Found read(const std::string& user_id, const Settings& settings, Instant now) {
+  Found found;
+  found.plans = plans_of(settings);
+  found.holdings.default_plan = found.plans->default_plan();
+  auto owned = subscriptions::read({user_id}, settings.live);
+  add_subscriptions(found, std::move(owned[user_id]), settings, now);
+  found.holdings.stripe_features = stripe_entitlements::read(user_id, settings.live);
+  const pg::Rows rows = settings_by_hand.run(user_id, pg::Time{now});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    UserSetting setting;
+    if (!rows.null(i, 1)) setting.feature = parse_feature(rows.text(i, 0), parse_json(rows.view(i, 1)));
+    found.holdings.by_hand[rows.text(i, 0)] = std::move(setting);
+  }
+  return found;
+}
+
+}  // namespace billing::holdings

@@ -1,0 +1,21 @@
+// What a user has now: read from subscriptions, grants, Stripe's summaries and what was set by hand.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/entitlement.hpp"
+#include "core/usage_cap.hpp"
+#include "settings.hpp"
+
+namespace billing::holdings {
+
+struct Found {
+  std::shared_ptr<const Plans> plans;  // never null; what the rest points into
+  Holdings holdings;
+  Standing standing;
+};
+// Within a session. What is read for a decision about a locked row is read after the lock was taken.
+Found read(const std::string& user_id, const Settings& settings, Instant now);
+
+}  // namespace billing::holdings
