@@ -24,7 +24,8 @@ pg::Statement find_requests(
 pg::Statement insert_requests(
     "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
     " SELECT r.user_id, r.key, r.operation, r.hash, r.answer::jsonb"
-    " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)");
+    " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)"
+    " ON CONFLICT DO NOTHING RETURNING user_id");
 pg::Statement known_user("SELECT 1 FROM @billing_users WHERE user_id = $1");
 
 std::string hash_of(const Json& body) {
@@ -166,7 +167,12 @@ void Answers::save() const {
     hashes.push_back(kept.hash);
     answers.push_back(kept.answer);
   }
-  if (!users.empty()) insert_requests.run(users, keys, operations, hashes, answers);
+  // What is charged and what is counted have locks of their own, so that the same key may come to both at
+  // once.
+  if (!users.empty() && insert_requests.run(users, keys, operations, hashes, answers).size() < users.size())
+    throw pg::SqlError(
+        ERRCODE_T_R_SERIALIZATION_FAILURE, "another request with the same idempotency key came first",
+        "Run the transaction again: the key's own request gets its answer, another is refused.");
 }
 
 Access access_for(const Account& account, const Settings& settings, Instant now) {

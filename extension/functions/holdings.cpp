@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "functions/access_grants.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
@@ -24,10 +25,11 @@ std::optional<BillingPeriod> period_of(const Subscription& subscription) {
   return BillingPeriod{*subscription.period_start, *subscription.period_end};
 }
 
-void add_subscriptions(Found& found, std::vector<Subscription> subscriptions, const Settings& settings,
-                       Instant now) {
+// What gives access, and what does not any more.
+void add_plans(Found& found, std::vector<Subscription> subscriptions, const std::vector<AccessGrant>& grants,
+               const Settings& settings, Instant now) {
   std::sort(subscriptions.begin(), subscriptions.end(), is_newer);
-  const UserState state = judge_user(subscriptions, settings.access, now);
+  const UserState state = judge_user(subscriptions, settings.access, now, grants);
   for (std::size_t i = 0; i < subscriptions.size(); ++i) {
     const Subscription& subscription = subscriptions[i];
     const bool has_access = state.each[i].has_access;
@@ -39,6 +41,12 @@ void add_subscriptions(Found& found, std::vector<Subscription> subscriptions, co
       else
         found.standing.lapsed.push_back(share.plan);
     }
+  }
+  // Also that of an add-on, which is no access by itself.
+  for (std::size_t i = 0; i < grants.size(); ++i) {
+    const Plan* plan = found.plans->find(grants[i].plan);
+    if (plan != nullptr && state.granted[i].state == "active")
+      found.holdings.plans.push_back({HeldPlan::Via::grant, plan});
   }
   if (found.standing.has_subscription) return;
   found.standing.reason = state.effective.reason;
@@ -52,7 +60,7 @@ Found read(const std::string& user_id, const Settings& settings, Instant now) {
   found.plans = plans_of(settings);
   found.holdings.default_plan = found.plans->default_plan();
   auto owned = subscriptions::read({user_id}, settings.live);
-  add_subscriptions(found, std::move(owned[user_id]), settings, now);
+  add_plans(found, std::move(owned[user_id]), access_grants::read(user_id), settings, now);
   found.holdings.stripe_features = stripe_entitlements::read(user_id, settings.live);
   const pg::Rows rows = settings_by_hand.run(user_id, pg::Time{now});
   for (std::size_t i = 0; i < rows.size(); ++i) {

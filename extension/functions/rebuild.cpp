@@ -41,6 +41,10 @@ pg::Statement read_part(
     "   to_jsonb(a)::text, a.xmin::text FROM @audit_logs a WHERE a.user_id IN (SELECT l.user_id FROM "
     "@stripe_customer_links l"
     "   WHERE l.stripe_customer_id = ANY ($1)) AND a.event_id = ANY ($3)"
+    " UNION ALL SELECT 'stripe_entitlements', jsonb_build_object('stripe_account', s.stripe_account, "
+    "'livemode',"
+    "   s.livemode, 'stripe_customer_id', s.stripe_customer_id)::text, to_jsonb(s)::text, s.xmin::text"
+    "  FROM @stripe_entitlements s WHERE s.stripe_customer_id = ANY ($1)"
     " UNION ALL SELECT 'credit_grants', g.key, g.image, g.version FROM (" GRANTS_OF_CUSTOMERS
     ") g(key, image, version)");
 
@@ -66,7 +70,8 @@ pg::Statement read_due(
     "  JOIN @stripe_events e ON e.waiting_for = o.object_type || ':' || o.object_id"
     "  WHERE o.stripe_customer_id = ANY ($1) AND o.object_type IN ('charge', 'payment_intent')" DUE);
 #undef DUE
-// Links stay, and the entries that tell of them. Placeholders, what other objects' events told of an object,
+// Links stay, and the entries that tell of them, and what summaries of entitlements have told: replaying adds
+// what is not there. Placeholders, what other objects' events told of an object,
 // and objects whose payload is gone stay: there is nothing of their own to rebuild them from.
 pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE o.finality >= 0 AND" PART_OBJECTS
                             " AND EXISTS (SELECT FROM @stripe_event_payloads p WHERE "
@@ -223,11 +228,16 @@ pg::Statement delete_subscription(
 pg::Statement delete_audit(
     "DELETE FROM @audit_logs t WHERE t.user_id = $1::jsonb ->> 'user_id' AND t.fact = $1::jsonb ->> "
     "'fact'" ERASED);
+pg::Statement delete_entitlements(
+    "DELETE FROM @stripe_entitlements t USING jsonb_populate_record(NULL::@stripe_entitlements, $1::jsonb) r"
+    " WHERE t.stripe_account = r.stripe_account AND t.livemode = r.livemode"
+    "  AND t.stripe_customer_id = r.stripe_customer_id" ERASED);
 #undef ERASED
 pg::Statement write_object(WRITE_ROW("stripe_objects"));
 pg::Statement write_link(WRITE_ROW("stripe_customer_links"));
 pg::Statement write_subscription(WRITE_ROW("user_subscriptions"));
 pg::Statement write_audit(WRITE_ROW("audit_logs"));
+pg::Statement write_entitlements(WRITE_ROW("stripe_entitlements"));
 
 // False when the row is not any more what was compared: an event has come in between. Rows that were not
 // there cannot be locked, nor can the link of a customer that has none.
@@ -240,7 +250,8 @@ bool write(Difference& difference) {
       {"stripe_objects", {delete_object, write_object}},
       {"stripe_customer_links", {delete_link, write_link}},
       {"user_subscriptions", {delete_subscription, write_subscription}},
-      {"audit_logs", {delete_audit, write_audit}}};
+      {"audit_logs", {delete_audit, write_audit}},
+      {"stripe_entitlements", {delete_entitlements, write_entitlements}}};
   const Writer& writer = writers.at(difference.table);
   if (!difference.stored.is_null() && writer.erase.run(to_text(difference.key), difference.version).empty())
     return false;

@@ -89,3 +89,12 @@ SELECT t.told(clear_user_entitlement('bob', 'models', 'forgiven') - 'entitlement
 SELECT t.short(check_entitlement('bob', 'models'));
 SELECT feature, setting, removed, reason, set_by = current_user AS by_me FROM user_entitlements ORDER BY feature;
 SELECT action, subject, reason, details #- '{new,until}' AS details FROM audit_logs WHERE action LIKE 'entitlement%' ORDER BY created_at, action DESC;
+
+-- Access that somebody gave gives the plan's features, and a given add-on adds; when it is over they are gone.
+SELECT grant_access('eve', 'pro', now() + interval '1 day', 'a day to try it') -> 'has_access' AS pro, grant_access('eve', 'more', reason => 'for her trouble') -> 'has_access' AS more;
+SELECT f, t.told(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['messages', 'projects', 'tokens', 'sso']) f;
+SELECT (check_entitlement('eve', 'tokens') ->> 'next_reset_at')::timestamptz = date_trunc('month', now()) + interval '1 month' AS without_a_period_by_the_month;
+UPDATE access_grants SET until = now() - interval '1 second' WHERE plan_id = 'pro';
+SELECT f, t.short(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['messages', 'projects', 'tokens', 'sso']) f;
+SELECT revoke_access('eve', 'more', 'enough') IS NOT NULL AS revoked;
+SELECT f, t.short(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['projects', 'sso']) f;
