@@ -174,7 +174,8 @@ UsageWindow window_of(const Entitlement& entitlement, const std::string& zone, c
   if (feature.kind != Feature::Kind::metered) return endless_window("count");
   if (feature.window == "lifetime") return endless_window("lifetime");
   const bool has_period = entitlement.period && entitlement.period->start < entitlement.period->end;
-  if (feature.window == "period" && has_period && instant(entitlement.period->start) <= now)
+  // Also where Stripe's clock is ahead of ours, and the period has begun there.
+  if (feature.window == "period" && has_period)
     return period_window(entitlement.period->start, entitlement.period->end, now);
   return calendar_window(parse_unit(feature.window).value_or(Unit::month), zone, offset_at, now);
 }

@@ -13,8 +13,8 @@ namespace {
   "SELECT w.feature, w.kind, w.window_start, w.window_end, w.time_zone, w.used, w.updated_at FROM " \
   "@usage_windows w WHERE w.user_id = $1"
 pg::Statement select_open(WINDOW_COLUMNS
-                          " AND ($2 = '' OR w.feature = $2) AND w.window_start <= $3"
-                          " AND (w.window_end IS NULL OR w.window_end > $4) ORDER BY w.window_start");
+                          " AND ($2 = '' OR w.feature = $2) AND (w.window_end IS NULL OR w.window_end > $3)"
+                          " ORDER BY w.window_start");
 pg::Statement lock_last(WINDOW_COLUMNS
                         " AND w.feature = $2 ORDER BY w.window_start DESC LIMIT 1 FOR NO KEY UPDATE");
 pg::Statement lock_one(WINDOW_COLUMNS " AND w.feature = $2 AND w.window_start = $3 FOR NO KEY UPDATE");
@@ -63,7 +63,7 @@ Row row_from(const pg::Rows& rows, std::size_t i) {
 
 std::vector<Row> read(const std::string& user_id, const std::string& feature, Instant now) {
   std::vector<Row> found;
-  const pg::Rows rows = select_open.run(user_id, feature, pg::Time{now}, pg::Time{now - kRecently});
+  const pg::Rows rows = select_open.run(user_id, feature, pg::Time{now - kRecently});
   for (std::size_t i = 0; i < rows.size(); ++i) found.push_back(row_from(rows, i));
   return found;
 }
@@ -77,7 +77,8 @@ Counter counter_of(const Entitlement& entitlement, const std::vector<Row>& rows,
   const std::string& feature = entitlement.feature.name;
   std::optional<UsageWindow> last;
   for (const Row& row : rows)
-    if (row.feature == feature && row.window.kind == counter.window.kind) last = row.window;
+    if (row.feature == feature && row.window.kind == counter.window.kind && row.window.start <= now)
+      last = row.window;
   counter.window = window_after(counter.window, last, now);
   for (const Row& row : rows)
     if (row.feature == feature && row.window.start == counter.window.start) counter.used = row.used;

@@ -106,14 +106,13 @@ PG_BILLING_FUNCTION(clear_user_entitlement) {
   Json answer;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
-    const std::optional<Stored> known = read(user_id, feature);
-    if (known) {
-      links::lock_users({user_id}, true);
-      const std::optional<Stored> before = read(user_id, feature);
+    links::lock_users({user_id}, true);
+    const std::optional<Stored> before = read(user_id, feature);
+    if (before) {
       remove_row.run(user_id, feature);
-      if (before) tell(user_id, "entitlement_cleared", feature, reason, before, std::nullopt);
+      tell(user_id, "entitlement_cleared", feature, reason, before, std::nullopt);
     }
-    answer = {{"status", known ? "cleared" : "not_set"}};
+    answer = {{"status", before ? "cleared" : "not_set"}};
     answer["entitlement"] = Asked(user_id, feature, settings(schema), now).answer(feature, 1);
   }
   return jsonb_datum(to_text(answer));

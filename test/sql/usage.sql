@@ -76,6 +76,22 @@ SELECT t.short(release_feature('ada', 'projects', 2)), t.short(use_feature('ada'
 SELECT t.told(set_user_entitlement('ada', 'projects', 'false') - 'entitlement'), t.short(use_feature('ada', 'projects')), t.short(release_feature('ada', 'projects'));
 SELECT * FROM t.used('ada');
 
+-- A period is over, and its renewal not told of yet: what is used meanwhile counts in the next one.
+SELECT date_trunc('second', now()) AS now \gset
+SELECT t.link('hal', 'cus_hal');
+CREATE FUNCTION t.period(id text, told timestamptz, starts timestamptz, ends timestamptz) RETURNS text LANGUAGE sql AS $$
+SELECT outcome FROM t.process(t.event(id, 'customer.subscription.updated', told, t.subscription('sub_hal', 'cus_hal', 'active', starts, ends)))
+$$;
+SELECT t.period('evt_h1', :'now'::timestamptz - interval '30 days', :'now'::timestamptz - interval '1 month 1 hour', :'now'::timestamptz - interval '1 hour');
+SELECT t.short(use_feature('hal', 'messages', 10));
+SELECT kind, window_start = :'now'::timestamptz - interval '1 hour' AS begins_at_the_end FROM usage_windows WHERE user_id = 'hal';
+SELECT t.period('evt_h2', :'now'::timestamptz - interval '50 minutes', :'now'::timestamptz - interval '1 hour', :'now'::timestamptz + interval '30 days');
+SELECT t.short(use_feature('hal', 'messages', 10));
+-- A period that begins anew, even a little ahead of our clock, is a new window.
+SELECT t.period('evt_h3', :'now'::timestamptz - interval '1 minute', :'now'::timestamptz + interval '3 seconds', :'now'::timestamptz + interval '31 days');
+SELECT t.short(use_feature('hal', 'messages', 10)), t.short(use_feature('hal', 'messages', 90)), t.short(use_feature('hal', 'messages'));
+SELECT kind, used, window_end = :'now'::timestamptz + interval '30 days' AS as_told FROM usage_windows WHERE user_id = 'hal' ORDER BY window_start;
+
 -- The calendar of billing.time_zone. A window that is open keeps its bounds when that changes.
 SELECT set_billing_setting('time_zone', 'Asia/Kathmandu', 'we moved');
 SELECT t.short(use_feature('gil', 'messages')), t.short(use_feature('cy', 'messages'));

@@ -198,6 +198,11 @@ TEST(Entitlement, AWindowIsThePeriodOfTheSubscriptionThatDecides) {
   holdings.plans = {
       {Via::subscription, world.plan("pro", R"({"f": {"limit": 5, "window": "period"}})", 1), 1, period}};
   EXPECT_EQ(kind_and_start(holdings), "period 2026-11-07");
+  // Begun by Stripe's clock, not yet by ours.
+  holdings.plans[0].period = {*parse_iso_time("2026-11-20T12:00:02Z"),
+                              *parse_iso_time("2026-12-20T12:00:02Z")};
+  EXPECT_EQ(kind_and_start(holdings), "period 2026-11-20");
+  holdings.plans[0].period = period;
   // A grant of a higher plan has no period of its own.
   holdings.plans.push_back({Via::grant, world.plan("max", R"({"f": {"limit": 9, "window": "period"}})", 2)});
   EXPECT_EQ(kind_and_start(holdings), "month 2026-11-01");
