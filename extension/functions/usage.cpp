@@ -71,10 +71,11 @@ Judged judge_locked(const Call& call, Oid schema) {
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     Asked asked(call.user_id, call.feature, settings(schema), now_after(locked));
     const Entitlement entitlement = asked.entitlement(call.feature);
-    const usage::Counter counter = asked.counter(entitlement);
+    usage::Counter counter = asked.counter(entitlement);
     const bool counted = entitlement.given && is_counted(entitlement.feature);
-    if (!counted || (locked && locked->window.start == counter.window.start))
-      return {std::move(asked), entitlement, counter};
+    const bool is_locked = locked && locked->window.start == counter.window.start;
+    if (is_locked) counter.used = locked->used;
+    if (!counted || is_locked) return {std::move(asked), entitlement, counter};
     const Feature& feature = entitlement.feature;
     locked = usage::open(call.user_id, call.feature, counter.window,
                          feature.unlimited ? std::nullopt : std::optional(feature.limit), asked.now());

@@ -12,9 +12,15 @@ namespace {
 #define WINDOW_COLUMNS                                                                              \
   "SELECT w.feature, w.kind, w.window_start, w.window_end, w.time_zone, w.used, w.updated_at FROM " \
   "@usage_windows w WHERE w.user_id = $1"
-pg::Statement select_open(WINDOW_COLUMNS
-                          " AND ($2 = '' OR w.feature = $2) AND (w.window_end IS NULL OR w.window_end > $3)"
-                          " ORDER BY w.window_start");
+// A unit of the calendar that is over matters for as long as the next one may be: that one may have to begin
+// later, when the time zone has changed. A period may turn out longer than it was told, up to Stripe's
+// longest.
+pg::Statement select_recent(
+    WINDOW_COLUMNS
+    " AND ($2 = '' OR w.feature = $2) AND (w.window_end IS NULL OR w.window_end > $3 - CASE w.kind"
+    "  WHEN 'day' THEN '3 days' WHEN 'week' THEN '9 days' WHEN 'month' THEN '33 days' WHEN 'year' THEN '368 "
+    "days'"
+    "  ELSE '1100 days' END::interval) ORDER BY w.window_start");
 pg::Statement lock_last(WINDOW_COLUMNS
                         " AND w.feature = $2 ORDER BY w.window_start DESC LIMIT 1 FOR NO KEY UPDATE");
 pg::Statement lock_one(WINDOW_COLUMNS " AND w.feature = $2 AND w.window_start = $3 FOR NO KEY UPDATE");
@@ -35,9 +41,6 @@ pg::Statement select_use(
     "SELECT r.feature, r.window_start, r.amount, r.amount + coalesce((SELECT sum(b.amount)"
     "  FROM @usage_records b WHERE b.user_id = r.user_id AND b.refers_to = r.record_id), 0)::bigint"
     " FROM @usage_records r WHERE r.user_id = $1 AND r.record_id = $2");
-
-// Clocks of two zones are at most 26 hours apart.
-constexpr Instant kRecently = Instant{2} * 86'400 * 1'000'000;
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -63,7 +66,7 @@ Row row_from(const pg::Rows& rows, std::size_t i) {
 
 std::vector<Row> read(const std::string& user_id, const std::string& feature, Instant now) {
   std::vector<Row> found;
-  const pg::Rows rows = select_open.run(user_id, feature, pg::Time{now - kRecently});
+  const pg::Rows rows = select_recent.run(user_id, feature, pg::Time{now});
   for (std::size_t i = 0; i < rows.size(); ++i) found.push_back(row_from(rows, i));
   return found;
 }

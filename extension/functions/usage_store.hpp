@@ -18,7 +18,7 @@ struct Row {
   Instant updated_at = 0;
 };
 
-// The rows that can matter at `now`: open, or over so recently that the next one may have to begin later.
+// The rows that can matter at `now`: open, or over so recently that they may tell where the next one begins.
 // Of one feature, or of all when it is "".
 std::vector<Row> read(const std::string& user_id, const std::string& feature, Instant now);
 

@@ -92,12 +92,27 @@ SELECT t.period('evt_h3', :'now'::timestamptz - interval '1 minute', :'now'::tim
 SELECT t.short(use_feature('hal', 'messages', 10)), t.short(use_feature('hal', 'messages', 90)), t.short(use_feature('hal', 'messages'));
 SELECT kind, used, window_end = :'now'::timestamptz + interval '30 days' AS as_told FROM usage_windows WHERE user_id = 'hal' ORDER BY window_start;
 
+-- A period that turns out longer than it was told (a trial that is extended) goes on counting.
+SELECT t.link('ida', 'cus_ida');
+SELECT outcome FROM t.process(t.event('evt_i1', 'customer.subscription.updated', :'now'::timestamptz - interval '1 day',
+    t.subscription('sub_ida', 'cus_ida', 'active', :'now'::timestamptz - interval '40 days', :'now'::timestamptz + interval '5 days')));
+SELECT t.short(use_feature('ida', 'messages', 90));
+UPDATE usage_windows SET window_end = :'now'::timestamptz - interval '10 days' WHERE user_id = 'ida';
+SELECT t.short(check_entitlement('ida', 'messages', 20)), t.short(use_feature('ida', 'messages', 20)), t.short(use_feature('ida', 'messages', 10));
+SELECT used, window_end = :'now'::timestamptz + interval '5 days' AS as_told FROM usage_windows WHERE user_id = 'ida';
+
 -- The calendar of billing.time_zone. A window that is open keeps its bounds when that changes.
 SELECT set_billing_setting('time_zone', 'Asia/Kathmandu', 'we moved');
 SELECT t.short(use_feature('gil', 'messages')), t.short(use_feature('cy', 'messages'));
 SELECT user_id, window_start = date_trunc('month', now() AT TIME ZONE time_zone) AT TIME ZONE time_zone AS starts,
        window_end = (date_trunc('month', now() AT TIME ZONE time_zone) + interval '1 month') AT TIME ZONE time_zone AS ends, time_zone, used FROM usage_windows WHERE user_id IN ('cy', 'gil') ORDER BY 1;
 SELECT (check_entitlement('gil', 'messages') ->> 'next_reset_at')::timestamptz = window_end AS same FROM usage_windows WHERE user_id = 'gil';
+-- The next one begins where the last one ended, if that was later.
+SELECT t.short(use_feature('jon', 'messages'));
+UPDATE usage_windows SET time_zone = 'UTC', window_start = date_trunc('month', now()) - interval '1 month', window_end = date_trunc('month', now()) WHERE user_id = 'jon';
+UPDATE usage_records r SET window_start = w.window_start FROM usage_windows w WHERE w.user_id = 'jon' AND r.user_id = 'jon';
+SELECT t.short(check_entitlement('jon', 'messages')), t.short(use_feature('jon', 'messages', 2)), t.short(use_feature('jon', 'messages', 2));
+SELECT window_start >= date_trunc('month', now()) AS after_the_last, time_zone, used FROM usage_windows WHERE user_id = 'jon' ORDER BY window_start;
 -- What is rolled back was never used.
 BEGIN;
 SAVEPOINT a;
