@@ -46,14 +46,15 @@ BEGIN
                               'use_credits_validated', 'use_credits_batch', 'hold_credits', 'capture_hold',
                               'release_hold', 'refund_credits', 'grant_credits', 'add_subscription_credits',
                               'get_credit_balance', 'credit_statement', 'get_plan', 'export_plans', 'grant_access',
-                              'revoke_access', 'is_trial_eligible', 'check_entitlement', 'require_entitlement', 'get_user_entitlements',
-                              'use_feature', 'release_feature', 'set_user_entitlement', 'clear_user_entitlement']
+                              'revoke_access', 'is_trial_eligible', 'check_entitlement', 'require_entitlement',
+                              'get_user_entitlements', 'use_feature', 'release_feature', 'set_user_entitlement',
+                              'clear_user_entitlement', 'has_access_to_item']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
                                  'verify_credit_ledger', 'get_plan', 'export_plans', 'is_trial_eligible',
-                                 'check_entitlement', 'get_user_entitlements', 'verify_usage', 'stripe_time', 'stripe_id',
-                                 'stripe_integer', 'stripe_flag']
+                                 'check_entitlement', 'get_user_entitlements', 'verify_usage',
+                                 'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag']
         WHEN 'user' THEN ARRAY['my_subscription_state']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p
@@ -81,7 +82,8 @@ BEGIN
     readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'access_grants',
                                                   'subscription_plans', 'plan_prices', 'plan_features',
                                                   'credit_accounts', 'credit_grants', 'credit_holds',
-                                                  'credit_transactions', 'credit_burns'] ELSE '{}' END;
+                                                  'credit_transactions', 'credit_burns', 'payments',
+                                                  'enrollments'] ELSE '{}' END;
     IF kind IN ('reader', 'admin') THEN
         readable := (SELECT array_agg(c.relname::text)
                        FROM pg_class c

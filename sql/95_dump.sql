@@ -17,6 +17,8 @@ SELECT pg_extension_config_dump('audit_logs', '');
 SELECT pg_extension_config_dump('subscription_cache', '');
 SELECT pg_extension_config_dump('subscription_cache_cleanups', '');
 SELECT pg_extension_config_dump('billing_installation', '');
+SELECT pg_extension_config_dump('payments', '');
+SELECT pg_extension_config_dump('enrollments', '');
 SELECT pg_extension_config_dump('credit_accounts', '');
 SELECT pg_extension_config_dump('credit_grants', '');
 SELECT pg_extension_config_dump('credit_transactions', '');

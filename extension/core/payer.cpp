@@ -48,7 +48,7 @@ std::vector<std::pair<std::string, std::string>> payments_named_by(const std::st
     for (const Json& payment : list_of(object, "payments")) take(at(payment, "payment"));
   } else if (object_type == "invoice_payment") {
     take(at(object, "payment"));
-  } else if (object_type == "checkout.session" && is_one_off(object)) {
+  } else if (object_type == "charge" || (object_type == "checkout.session" && is_one_off(object))) {
     take(object);
   }
   return named;

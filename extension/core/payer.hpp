@@ -21,8 +21,8 @@ bool is_guest(std::string_view payer);
 // Of two ids for the payer of one payment: a customer before a guest, anybody before "".
 const std::string& surer_payer(const std::string& one, const std::string& other);
 
-// The payment intents and charges that an invoice, an invoice payment or a checkout session in payment mode
-// names, and which are its payer's: type and id.
+// The payment intents and charges that an invoice, an invoice payment, a charge or a checkout session in
+// payment mode names, and which are its payer's: type and id.
 std::vector<std::pair<std::string, std::string>> payments_named_by(const std::string& object_type,
                                                                    const Json& object);
 

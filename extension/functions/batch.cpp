@@ -14,6 +14,7 @@
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
+#include "functions/payments.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
 #include "functions/trials.hpp"
@@ -48,6 +49,7 @@ class Batch {
     park_unlinked();
     lock_users();
     follow_mirror();
+    follow_payments();
     follow_credits();
     write_audit();
     dependencies_.park(open());
@@ -118,6 +120,10 @@ class Batch {
     for (Work* work : open())
       if (tells_of_charge(*work->event) && work->customer.empty()) about_charges.push_back(work);
     mirror::name_payers(about_charges, told_payers_);
+    payers_beside_ = payments::payers_beside(open());
+    // An invoice says whose the payments are that were told of before it.
+    for (const auto& [payment, customer] : mirror::payers_by_invoice_payments(open()))
+      payers_beside_.insert(customer);
   }
 
   void lock_links() {
@@ -126,6 +132,7 @@ class Batch {
       if (concerns_user(*work)) customers.insert(work->customer);
     for (const auto& [customer, evidence] : options_.links) customers.insert(customer);
     customers.insert(options_.follow.begin(), options_.follow.end());
+    customers.insert(payers_beside_.begin(), payers_beside_.end());
     links_ = links::lock(customers, options_.wait_for_locks);
     for (Work* work : open()) {
       const std::string& customer = work->customer;
@@ -229,6 +236,8 @@ class Batch {
         wanted.insert(*user);
     for (const std::string& customer : newly_linked_) wanted.insert(*user_of(customer));
     for (const std::string& customer : options_.follow) wanted.insert(*user_of(customer));
+    for (const std::string& payer : payers_beside_)
+      if (const std::string* user = user_of(payer)) wanted.insert(*user);
     users_ = links::lock_users(wanted, options_.wait_for_locks);
     for (Work* work : open()) {
       if (!concerns_user(*work)) continue;
@@ -269,6 +278,14 @@ class Batch {
     for (const Work* work : open())
       if (concerns_user(*work) && work->event->object_type == "subscription") add_told(*work, rows);
     trials::record(rows);
+  }
+
+  void follow_payments() {
+    std::set<std::string> whole = options_.follow;
+    whole.insert(newly_linked_.begin(), newly_linked_.end());
+    const mirror::Payers& invoiced = dependencies_.told_by_invoices();
+    for (Work* work : payments::follow(open(), whole, invoiced, users_, settings_.live))
+      work->defer(kWaitingForLink + work->customer, "who pays is just being told");
   }
 
   void add_told(const Work& work, std::vector<subscriptions::Owned>& told) const {
@@ -359,6 +376,7 @@ class Batch {
   inbox::Arrivals uncounted_;  // duplicates whose row was not there yet, or was held
   std::vector<inbox::Stored> woken_;
   mirror::Payers told_payers_;
+  std::set<std::string> payers_beside_;
   std::map<std::string, links::Link> links_;
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;

@@ -14,8 +14,7 @@ bool concerns_user(const Work& work) {
   if (event.object_type == "customer") return is_deletion(event.type);
   if (event.object_type == "invoice_payment" || event.object_type == "credit_note" || tells_of_charge(event))
     return true;
-  // A refund may come, and fail again later: then the charge is not refunded any more.
-  if (event.object_type == "charge") return event.type != "charge.succeeded" && event.type != "charge.failed";
+  if (event.object_type == "charge" || event.object_type == "payment_intent") return true;
   return event.object_type == "invoice" &&
          (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));
 }

@@ -30,7 +30,8 @@ void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& t
   // Of an invoice that came after what tells of its payment. Read while its row is held: whoever brings an
   // invoice payment holds it too.
   mirror::Extras later;
-  later.payers = mirror::news_among(mirror::payers_by_invoice_payments(works));
+  told_by_invoices_ = mirror::payers_by_invoice_payments(works);
+  later.payers = mirror::news_among(told_by_invoices_);
   if (!later.payers.empty()) found.merge(mirror::fold({}, later));
   unknown_ = mirror::look_again(prices_.unknown);
   wake_those_who_wait_for(found, works);

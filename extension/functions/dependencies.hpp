@@ -22,6 +22,9 @@ class Dependencies {
   // Folds the events into the mirror, and makes due what waited for something that they bring.
   // `told` is what they say about whose payments are.
   void fold(const std::vector<Work*>& works, const mirror::Payers& told);
+  // The payments of the events' invoices, by invoice payments that were there before or are brought with
+  // them.
+  const mirror::Payers& told_by_invoices() const { return told_by_invoices_; }
   // All that can be done of the events is done; what depends on something that is not known yet comes with
   // it.
   void park(const std::vector<Work*>& works) const;
@@ -36,6 +39,7 @@ class Dependencies {
   credits::PriceNeeds prices_;
   std::set<std::string> told_;  // the prices and products that the events tell of
   mirror::Unknown unknown_;
+  mirror::Payers told_by_invoices_;
 };
 
 }  // namespace billing

@@ -45,6 +45,13 @@ pg::Statement read_part(
     "'livemode',"
     "   s.livemode, 'stripe_customer_id', s.stripe_customer_id)::text, to_jsonb(s)::text, s.xmin::text"
     "  FROM @stripe_entitlements s WHERE s.stripe_customer_id = ANY ($1)"
+    " UNION ALL SELECT 'payments', jsonb_build_object('user_id', p.user_id, 'payment_id', "
+    "p.payment_id)::text,"
+    "   to_jsonb(p)::text, p.xmin::text FROM @payments p WHERE p.stripe_customer_id = ANY ($1)"
+    " UNION ALL SELECT 'enrollments', jsonb_build_object('user_id', e.user_id, 'item_id', e.item_id,"
+    "   'payment_id', e.payment_id)::text, to_jsonb(e)::text, e.xmin::text FROM @enrollments e"
+    "   JOIN @payments p ON p.user_id = e.user_id AND p.payment_id = e.payment_id"
+    "   WHERE p.stripe_customer_id = ANY ($1)"
     " UNION ALL SELECT 'credit_grants', g.key, g.image, g.version FROM (" GRANTS_OF_CUSTOMERS
     ") g(key, image, version)");
 
@@ -80,6 +87,10 @@ pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE o.finality >= 0
 pg::Statement empty_subscriptions(
     "DELETE FROM @user_subscriptions u WHERE u.stripe_customer_id = ANY ($1) AND u.user_id IN"
     " (SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1))");
+pg::Statement empty_enrollments(
+    "DELETE FROM @enrollments e USING @payments p WHERE p.stripe_customer_id = ANY ($1)"
+    " AND e.user_id = p.user_id AND e.payment_id = p.payment_id");
+pg::Statement empty_payments("DELETE FROM @payments p WHERE p.stripe_customer_id = ANY ($1)");
 pg::Statement empty_audit(
     "DELETE FROM @audit_logs a WHERE a.event_id = ANY ($2) AND a.actor = 'stripe' AND a.action <> "
     "'customer_linked'"
@@ -198,6 +209,8 @@ Snapshot rebuilt(const Part& part, const Events& events, const Settings& setting
   const auto failure = pg::attempt([&] {
     empty_objects.run(texts(part.customers), texts(part.objects));
     empty_subscriptions.run(texts(part.customers));
+    empty_enrollments.run(texts(part.customers));
+    empty_payments.run(texts(part.customers));
     empty_audit.run(texts(part.customers), of_events);
     replay(part, events, settings);
     after = read(part, ids);
@@ -232,12 +245,20 @@ pg::Statement delete_entitlements(
     "DELETE FROM @stripe_entitlements t USING jsonb_populate_record(NULL::@stripe_entitlements, $1::jsonb) r"
     " WHERE t.stripe_account = r.stripe_account AND t.livemode = r.livemode"
     "  AND t.stripe_customer_id = r.stripe_customer_id" ERASED);
+pg::Statement delete_payment(
+    "DELETE FROM @payments t WHERE t.user_id = $1::jsonb ->> 'user_id'"
+    " AND t.payment_id = $1::jsonb ->> 'payment_id'" ERASED);
+pg::Statement delete_enrollment(
+    "DELETE FROM @enrollments t WHERE t.user_id = $1::jsonb ->> 'user_id'"
+    " AND t.item_id = $1::jsonb ->> 'item_id' AND t.payment_id = $1::jsonb ->> 'payment_id'" ERASED);
 #undef ERASED
 pg::Statement write_object(WRITE_ROW("stripe_objects"));
 pg::Statement write_link(WRITE_ROW("stripe_customer_links"));
 pg::Statement write_subscription(WRITE_ROW("user_subscriptions"));
 pg::Statement write_audit(WRITE_ROW("audit_logs"));
 pg::Statement write_entitlements(WRITE_ROW("stripe_entitlements"));
+pg::Statement write_payment(WRITE_ROW("payments"));
+pg::Statement write_enrollment(WRITE_ROW("enrollments"));
 
 // False when the row is not any more what was compared: an event has come in between. Rows that were not
 // there cannot be locked, nor can the link of a customer that has none.
@@ -251,7 +272,9 @@ bool write(Difference& difference) {
       {"stripe_customer_links", {delete_link, write_link}},
       {"user_subscriptions", {delete_subscription, write_subscription}},
       {"audit_logs", {delete_audit, write_audit}},
-      {"stripe_entitlements", {delete_entitlements, write_entitlements}}};
+      {"stripe_entitlements", {delete_entitlements, write_entitlements}},
+      {"payments", {delete_payment, write_payment}},
+      {"enrollments", {delete_enrollment, write_enrollment}}};
   const Writer& writer = writers.at(difference.table);
   if (!difference.stored.is_null() && writer.erase.run(to_text(difference.key), difference.version).empty())
     return false;

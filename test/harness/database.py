@@ -120,7 +120,7 @@ class Database:
         def key(row):
             return sorted((name, repr(value)) for name, value in row.items())
         tables = tables or ("stripe_events", "stripe_objects", "stripe_customer_links", "billing_users",
-                            "user_subscriptions", "audit_logs", "credit_grants")
+                            "user_subscriptions", "audit_logs", "credit_grants", "payments", "enrollments")
         hidden = self.VOLATILE | set(ignore)
         return {table: sorted(({name: value for name, value in row.items()
                                 if name not in hidden | self.OF_ARRIVAL.get(table, set())}

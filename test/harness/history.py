@@ -16,6 +16,8 @@ TABLES = {
     "user_subscriptions": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
     "credit_grants": "user_id, grant_key",
+    "payments": "user_id, payment_id",
+    "enrollments": "user_id, item_id, payment_id",
 }
 # Of a grant what is due in the end. How much of it was granted at first and then taken back or added, when, and its place
 # among the others depend on what was known when it was written down; whose trial it was, on whose event came first.
