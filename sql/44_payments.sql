@@ -92,8 +92,8 @@ WITH told AS (
 SELECT DISTINCT ON (t.stripe_account, t.livemode, t.payment_id)
        t.payment_id, coalesce(i.stripe_customer_id, t.payer) AS stripe_customer_id, t.stripe_account, t.livemode, t.status,
        t.amount, t.currency,
-       coalesce(t.customer_email, (SELECT max(e.customer_email) FROM told e
-                                    WHERE e.payment_id = t.payment_id AND e.stripe_account = t.stripe_account)) AS customer_email,
+       coalesce(t.customer_email, max(t.customer_email) OVER (PARTITION BY t.stripe_account, t.livemode, t.payment_id))
+           AS customer_email,
        t.metadata, t.payment_created,
        format('SELECT link_stripe_customer(%L, %L)', 'user_1', coalesce(i.stripe_customer_id, t.payer)) AS next_step
   FROM told t

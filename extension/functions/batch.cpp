@@ -283,6 +283,10 @@ class Batch {
   void follow_payments() {
     std::set<std::string> whole = options_.follow;
     whole.insert(newly_linked_.begin(), newly_linked_.end());
+    // What linked a customer whose user was busy then: the payments from before wait for nothing else.
+    for (const Work* work : open())
+      if (work->stored && !work->customer.empty() && link_evidence(*work->event))
+        whole.insert(work->customer);
     const mirror::Payers& invoiced = dependencies_.told_by_invoices();
     for (Work* work : payments::follow(open(), whole, invoiced, users_, settings_.live))
       work->defer(kWaitingForLink + work->customer, "who pays is just being told");

@@ -14,7 +14,7 @@ namespace {
 pg::Statement of_customers(
     "SELECT o.stripe_account, o.object_type, o.object_id, o.object::text FROM @stripe_objects o"
     " WHERE o.stripe_customer_id = ANY ($1) AND o.livemode = $2"
-    "  AND o.object_type IN ('payment_intent', 'charge', 'checkout.session') AND o.object IS NOT NULL");
+    "  AND o.object_type IN ('payment_intent', 'charge', 'checkout.session')");
 
 #define COLUMNS "o.object_type, o.object_id, o.stripe_customer_id, o.object, o.event_created"
 #define OF_KEY " o.stripe_account = k.account AND o.livemode = $3"
@@ -66,6 +66,11 @@ Touched with_customers(const Touched& touched, bool live) {
   if (touched.customers.empty()) return all;
   const pg::Rows rows = of_customers.run(pg::texts(touched.customers), live);
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    // Only others tell of it: an invoice whose it is, a dispute the rest.
+    if (rows.null(i, 3)) {
+      all.payments.insert({rows.text(i, 0), rows.text(i, 2)});
+      continue;
+    }
     Event event;
     event.account = rows.text(i, 0);
     event.object_type = rows.text(i, 1);

@@ -158,6 +158,19 @@ def test_any_order_and_repetition_ends_in_the_same_row(databases, name, payer):
     assert len(results) == 1
 
 
+def test_a_link_while_the_user_is_busy_loses_no_earlier_payment(database):
+    database.link("user_ada", "cus_other")
+    database.process(told("i", "payment_intent.succeeded", intent(id="pi_0", latest_charge="ch_0"), NOW - 94))
+    with contextlib.closing(database.connect()) as busy:
+        busy.autocommit = False
+        database.rows("SELECT * FROM {s}.billing_users WHERE user_id = 'user_ada' FOR UPDATE", (), busy)
+        assert database.outcomes(told("s", "checkout.session.completed", session(), NOW - 90)) == ["parked"]
+    assert database.rows("SELECT * FROM {s}.payments") == []
+    settle(database)
+    assert [row["payment_id"] for row in database.rows("SELECT * FROM {s}.payments ORDER BY 1, 2")] == ["pi_0", "pi_1"]
+    assert database.rows(REBUILD) == []
+
+
 def test_a_rebuild_repairs_payments(database):
     for made in HISTORIES["refunded, told twice"][0]("guest"):
         database.process(made)
@@ -251,6 +264,25 @@ def test_an_invoice_that_a_checkout_makes_hides_no_charge(database, order):
     settle(database)
     row = payment(database)
     assert (row["stripe_invoice_id"], row["status"], row["amount"]) == ("in_1", "disputed", 4000)
+    assert database.rows(REBUILD) == []
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
+@pytest.mark.parametrize("linked_first", [True, False])
+def test_a_payment_that_only_a_dispute_and_an_invoice_tell_of(database, order, linked_first):
+    events = [told("d", "charge.dispute.created", dispute("needs_response"), NOW - 50),
+              told("v", "invoice.paid", {"id": "in_1", "object": "invoice", "customer": "cus_ada", "status": "paid",
+                                         "charge": "ch_1", "payment_intent": "pi_1", "lines": {"data": []},
+                                         "livemode": False}, NOW - 93)]
+    if linked_first:
+        database.link("user_ada", "cus_ada")
+    for which in order:
+        database.process(events[which])
+    if not linked_first:
+        database.link("user_ada", "cus_ada")
+    settle(database)
+    row = payment(database)
+    assert (row["payment_id"], row["status"], row["amount"]) == ("pi_1", "disputed", 4900)
     assert database.rows(REBUILD) == []
 
 

@@ -67,3 +67,9 @@ DELETE FROM enrollments WHERE payment_id = 'pi_2';
 SELECT table_name, row_key, difference, repaired FROM rebuild_billing_state(true) ORDER BY 1;
 SELECT * FROM rebuild_billing_state();
 SELECT user_id, payment_id, p.status, e.status AS enrollment FROM payments p JOIN enrollments e USING (user_id, payment_id) ORDER BY 2;
+
+-- Of several that tell of one payment, whoever knows the email says it.
+SELECT outcome FROM t.process(
+    t.event('evt_10', 'payment_intent.succeeded', '2026-01-06', t.intent('pi_5', NULL, 'succeeded')),
+    t.event('evt_11', 'charge.succeeded', '2026-01-06', t.charge('ch_5', 'pi_5', NULL)));
+SELECT payment_id, status, customer_email FROM unlinked_payments ORDER BY 1;
