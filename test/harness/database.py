@@ -120,11 +120,8 @@ class Database:
         def key(row):
             return sorted((name, repr(value)) for name, value in row.items())
         tables = tables or ("stripe_events", "stripe_objects", "stripe_customer_links", "billing_users",
-<<<<<<< HEAD
-                            "user_subscriptions", "audit_logs", "credit_grants", "payments", "enrollments")
-=======
-                            "user_subscriptions", "trial_usage", "audit_logs", "credit_grants")
->>>>>>> 5f7a9a4 (Plans under shuffled deliveries from many sessions, for the application's role, and on a standby)
+                            "user_subscriptions", "trial_usage", "audit_logs", "credit_grants", "payments",
+                            "enrollments")
         hidden = self.VOLATILE | set(ignore)
         return {table: sorted(({name: value for name, value in row.items()
                                 if name not in hidden | self.OF_ARRIVAL.get(table, set())}
