@@ -51,6 +51,25 @@ def test_sixteen_sessions_at_a_hard_cap_use_exactly_the_cap(database):
     assert unsound(database) == []
 
 
+def test_first_uses_at_once_open_one_window(database):
+    """Nobody has a row to lock yet: sixteen sessions meet at each of many new users."""
+    database.execute(PLAN)
+    counted = collections.Counter()
+    lock = threading.Lock()
+
+    def spend(connection):
+        for number in range(30):
+            user = f"new_{number}"
+            if use(database, connection, "projects", 5, user=user)["success"]:
+                with lock:
+                    counted[user] += 1
+
+    assert at_once(database, [spend] * 16) == []
+    assert counted == {f"new_{number}": 2 for number in range(30)}
+    assert database.rows("SELECT user_id FROM {s}.usage_windows GROUP BY 1 HAVING count(*) <> 1 OR sum(used) <> 10") == []
+    assert unsound(database) == []
+
+
 def test_every_mode_at_once_with_releases_and_repeated_requests(database):
     """A request that is sent again, at the same time or later, counts once."""
     database.execute(PLAN)
