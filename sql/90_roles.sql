@@ -117,9 +117,10 @@ BEGIN
                        coalesce(p.proacl, acldefault('f', p.proowner)) AS acl, p.oid, 'pg_proc'::regclass AS class
                   FROM pg_proc p
                 UNION ALL
-                SELECT 'TABLE', c.oid::regclass::text, c.relowner, coalesce(c.relacl, acldefault('r', c.relowner)),
+                SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner,
+                       coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)),
                        c.oid, 'pg_class'::regclass
-                  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v')) member
+                  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'S')) member
           JOIN pg_depend d ON d.classid = member.class AND d.objid = member.oid AND d.deptype = 'e'
                           AND d.refclassid = 'pg_extension'::regclass
           JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_billing'

@@ -12,8 +12,9 @@
 namespace billing::credits {
 
 // What a price says about credits: attributes from its metadata, those that are absent there from its
-// product's, and those that are absent there too from the plan that the price is. A value that can't be used is listed in `problems` and counts as absent; on the price it hides
-// the product's, since what was meant is not known.
+// product's, and those that are absent there too from the plan that the price is. A value that can't be used
+// is listed in `problems` and counts as absent; on the price it hides the product's, since what was meant is
+// not known.
 //   credits          whole number, per unit and period (or per credit_interval)
 //   credits_per      unit (default) | subscription
 //   credit_interval  day | week | month: accrues within a longer period; default: the whole period at once

@@ -21,7 +21,7 @@ struct Existing {
   Amount reversed = 0;
   ReversalTarget target;  // as it stands; debt_limit = what became debt
   Instant cycle_start = 0;
-  Amount full = 0;        // what it would have been without other invoices
+  Amount full = 0;  // what it would have been without other invoices
 };
 using ExistingGrants = std::map<std::string, std::vector<Existing>>;  // by user, in the order they were made
 

@@ -87,16 +87,20 @@ RESET ROLE;
 DROP EXTENSION pg_billing;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO regress_billing_nobody;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO regress_billing_nobody;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO regress_billing_nobody;
 ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;
 CREATE EXTENSION pg_billing;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM regress_billing_nobody;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON FUNCTIONS FROM regress_billing_nobody;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON SEQUENCES FROM regress_billing_nobody;
 ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM PUBLIC;
 SELECT has_table_privilege('regress_billing_nobody', 'billing_webhook_secrets', 'SELECT') AS reads_secrets,
        has_table_privilege('regress_billing_nobody', 'stripe_events', 'DELETE') AS deletes_events,
        has_function_privilege('regress_billing_nobody', 'set_billing_setting(text, text, text)', 'EXECUTE') AS changes_settings;
 SELECT count(*) FILTER (WHERE has_table_privilege('regress_billing_nobody', c.oid, 'SELECT')) AS readable FROM pg_class c
  WHERE c.oid IN (SELECT objid FROM t.members WHERE classid = 'pg_class'::regclass) AND c.relkind IN ('r', 'p', 'v');
+SELECT count(*) FILTER (WHERE has_sequence_privilege('regress_billing_nobody', c.oid, 'USAGE, SELECT, UPDATE')) AS usable FROM pg_class c
+ WHERE c.oid IN (SELECT objid FROM t.members WHERE classid = 'pg_class'::regclass) AND c.relkind = 'S';
 SELECT count(*) FILTER (WHERE has_function_privilege('regress_billing_nobody', objid, 'EXECUTE')) AS callable FROM t.members WHERE classid = 'pg_proc'::regclass;
 
 DROP EXTENSION pg_billing;
