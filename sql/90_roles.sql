@@ -54,7 +54,9 @@ BEGIN
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
                                  'verify_credit_ledger', 'get_plan', 'export_plans', 'is_trial_eligible',
                                  'check_entitlement', 'get_user_entitlements', 'verify_usage',
-                                 'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag']
+                                 'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag',
+                                 'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
+                                 'discounted_items', 'included_tax_percent', 'metrics_basis']
         WHEN 'user' THEN ARRAY['my_subscription_state']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p

@@ -87,7 +87,7 @@ pg::Statement insert_events(
     "  retry_count, next_retry_at, waiting_for)"
     " SELECT r.id, r.type, r.object_id, r.object_type, r.customer, r.account, r.livemode, r.version,"
     "  coalesce(r.created, date_trunc('second', now())), r.endpoint, r.processed,"
-    "  CASE WHEN r.processed THEN now() END, r.outcome, r.error, r.tries,"
+    "  CASE WHEN r.processed THEN clock_timestamp() END, r.outcome, r.error, r.tries,"
     "  clock_timestamp() + make_interval(secs => r.wait), r.waiting_for"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
     "  r(id, type, object_id, object_type, customer, account, livemode, version, created, endpoint, "
@@ -104,7 +104,8 @@ pg::Statement insert_payloads(
 
 pg::Statement update_events(
     "UPDATE @stripe_events e"
-    " SET processed = r.processed, processed_at = CASE WHEN r.processed THEN now() END, outcome = r.outcome,"
+    " SET processed = r.processed, processed_at = CASE WHEN r.processed THEN clock_timestamp() END,"
+    "  outcome = r.outcome,"
     "  error = r.error, retry_count = r.tries, next_retry_at = clock_timestamp() + make_interval(secs => "
     "r.wait),"
     "  waiting_for = r.waiting_for"
