@@ -20,10 +20,12 @@ CREATE FUNCTION stripe_decimal(value jsonb)
 $$;
 COMMENT ON FUNCTION stripe_decimal(jsonb) IS 'a decimal number, as number or as text; null unless it is one';
 
+-- Low costs here keep the planner from compiling (JIT) for seconds what runs for less.
+
 -- What an item costs for one of its periods before discounts: null when its price alone does not tell (tiers).
 CREATE FUNCTION stripe_item_amount(item jsonb)
     RETURNS numeric
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     price     jsonb := coalesce(nullif(item -> 'price', 'null'), item -> 'plan');
@@ -60,7 +62,7 @@ COMMENT ON FUNCTION periods_per_year(text, bigint) IS 'how often `every` months,
 CREATE FUNCTION recurring_discount(discount jsonb, account text, live boolean, currency text, invoice_id text,
                                    at timestamptz)
     RETURNS jsonb
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     told    jsonb := discount;
@@ -120,7 +122,7 @@ COMMENT ON FUNCTION recurring_discount(jsonb, text, boolean, text, text, timesta
 CREATE FUNCTION discounted_items(subscription jsonb, customer_discount jsonb, account text, live boolean, at timestamptz,
                                  OUT "position" bigint, OUT amount numeric, OUT unknown boolean)
     RETURNS SETOF record
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1 ROWS 1 SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -187,7 +189,7 @@ COMMENT ON FUNCTION discounted_items(jsonb, jsonb, text, boolean, timestamptz) I
 -- tax by what the latest invoice says of this item. Taxes that are added to the price do not count here.
 CREATE FUNCTION included_tax_percent(subscription jsonb, item jsonb, account text, live boolean)
     RETURNS numeric
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1 SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     rates   jsonb := coalesce(nullif(nullif(item -> 'tax_rates', '[]'), 'null'), subscription -> 'default_tax_rates');
@@ -237,6 +239,7 @@ SELECT DISTINCT ON (p.stripe_account, p.livemode, p.id)
  ORDER BY p.stripe_account, p.livemode, p.id, p.object ->> 'object' DESC;
 COMMENT ON VIEW price_plans IS 'which plan each price of the mirror is; plan_id is null when it is mapped to none';
 
+-- OFFSET 0 keeps each step computed once: the planner would copy its expressions into every column that uses it.
 CREATE VIEW subscription_revenue AS
 SELECT o.stripe_account, o.object_id AS stripe_subscription_id, i.id AS item_id, o.stripe_customer_id, link.user_id,
        coalesce(link.user_id, o.stripe_customer_id) AS payer,
@@ -265,7 +268,8 @@ SELECT o.stripe_account, o.object_id AS stripe_subscription_id, i.id AS item_id,
                                               stripe_time(o.object #> '{items,data,0,current_period_end}')) END) AS decided_end,
                   coalesce(o.object #>> '{pause_collection,behavior}' IN ('void', 'mark_uncollectible')
                            AND stripe_time(o.object #> '{pause_collection,resumes_at}') <= now() IS NOT TRUE,
-                           false) AS paused) s
+                           false) AS paused
+           OFFSET 0) s
   JOIN stripe_subscription_items i ON i.subscription_id = o.object_id AND i.stripe_account = o.stripe_account
         AND i.livemode = o.livemode
  CROSS JOIN LATERAL (
@@ -274,21 +278,25 @@ SELECT o.stripe_account, o.object_id AS stripe_subscription_id, i.id AS item_id,
                   coalesce(stripe_integer(x.price #> '{recurring,interval_count}'),
                            stripe_integer(x.price -> 'interval_count'), 1) AS period_count,
                   stripe_item_amount(i.object) AS list_amount
-             FROM (SELECT coalesce(nullif(i.object -> 'price', 'null'), i.object -> 'plan') AS price) x) p
+             FROM (SELECT coalesce(nullif(i.object -> 'price', 'null'), i.object -> 'plan') AS price OFFSET 0) x
+           OFFSET 0) p
   LEFT JOIN price_plans pp ON pp.stripe_account = o.stripe_account AND pp.livemode = o.livemode AND pp.price_id = i.price_id
   -- Most have no discount, and are not asked for.
-  LEFT JOIN LATERAL discounted_items(o.object, c.object -> 'discount', o.stripe_account, o.livemode,
-                                     coalesce(s.ended_at, now())) off
-         ON off.position = i.position
-        AND (coalesce(o.object -> 'discounts', '[]') <> '[]' OR jsonb_typeof(o.object -> 'discount') = 'object'
-             OR jsonb_typeof(c.object -> 'discount') = 'object'
-             OR jsonb_path_exists(o.object, '$.items.data[*].discounts[*]'))
+  LEFT JOIN LATERAL (
+           SELECT x.position, x.amount, x.unknown
+             FROM discounted_items(o.object, c.object -> 'discount', o.stripe_account, o.livemode, coalesce(s.ended_at, now())) x
+            WHERE coalesce(o.object -> 'discounts', '[]') <> '[]' OR jsonb_typeof(o.object -> 'discount') = 'object'
+               OR jsonb_typeof(c.object -> 'discount') = 'object'
+               OR jsonb_path_exists(o.object, '$.items.data[*].discounts[*]')
+           OFFSET 0) off ON off.position = i.position
  CROSS JOIN LATERAL (SELECT coalesce(off.amount, p.list_amount) AS amount) d
  CROSS JOIN LATERAL (
-           SELECT d.amount / (1 + included_tax_percent(o.object, i.object, o.stripe_account, o.livemode) / 100) AS amount) t
+           SELECT d.amount / (1 + included_tax_percent(o.object, i.object, o.stripe_account, o.livemode) / 100) AS amount
+           OFFSET 0) t
  CROSS JOIN LATERAL (
            SELECT CASE WHEN p.usage_type = 'metered' THEN 0
-                       ELSE coalesce(t.amount * periods_per_year(p.period, p.period_count), 0) END AS yearly) m
+                       ELSE coalesce(t.amount * periods_per_year(p.period, p.period_count), 0) END AS yearly
+           OFFSET 0) m
  CROSS JOIN LATERAL (
            SELECT CASE WHEN c.deleted THEN 'customer_deleted'
                        WHEN s.status = 'trialing' THEN 'trialing'
@@ -299,7 +307,8 @@ SELECT o.stripe_account, o.object_id AS stripe_subscription_id, i.id AS item_id,
                        WHEN p.period IS NULL THEN 'not_recurring'
                        WHEN p.list_amount IS NULL THEN 'amount_unknown'
                        WHEN m.yearly = 0 THEN 'free'
-                       ELSE 'counted' END AS reason) w;
+                       ELSE 'counted' END AS reason
+           OFFSET 0) w;
 COMMENT ON VIEW subscription_revenue IS
     'what each subscription item is worth, step by step, in minor units; reason says why it counts in MRR, or why not';
 COMMENT ON COLUMN subscription_revenue.payer IS 'the user, or the Stripe customer when nobody is linked to it';

@@ -101,29 +101,35 @@ WITH free AS (
      ORDER BY a.user_id, a.subject, a.event_created,
               CASE a.action WHEN 'subscription_ended' THEN 2 WHEN 'subscription_created' THEN 0 ELSE 1 END DESC,
               a.event_id DESC
-), paid AS (
+), spells AS (
     SELECT t.*, lead(t.at) OVER (PARTITION BY t.user_id, t.subject ORDER BY t.at) AS until FROM told t
-), best AS (
-    SELECT DISTINCT ON (t.user_id, t.at) t.user_id, t.at, coalesce(p.plan, f.plan) AS plan
-      FROM told t
+), users AS ( -- arrays, since a join of a user's moments with the spells would rest on the planner's guesses
+    SELECT p.user_id, array_agg(p.at) AS ats, array_agg(p.until) AS untils, array_agg(p.plan) AS plans,
+           array_agg(p.rank) AS ranks, array_agg(p.subject) AS subjects
+      FROM spells p
+     GROUP BY p.user_id
+), moments AS ( -- a user begins with nothing paid
+    SELECT u.user_id, u.created_at AS at, f.plan, true AS began FROM billing_users u CROSS JOIN free f
+    UNION ALL
+    SELECT u.user_id, m.at, coalesce(best.plan, f.plan), false
+      FROM users u
      CROSS JOIN free f
-      LEFT JOIN paid p ON p.user_id = t.user_id AND p.plan IS NOT NULL AND p.at <= t.at
-            AND (p.until > t.at OR p.until IS NULL)
-     ORDER BY t.user_id, t.at, p.rank DESC NULLS LAST, p.at DESC, p.subject
+     CROSS JOIN LATERAL (SELECT DISTINCT x.at FROM unnest(u.ats) AS x(at)) m
+      LEFT JOIN LATERAL (SELECT p.plan
+                           FROM unnest(u.ats, u.untils, u.plans, u.ranks, u.subjects) AS p(at, until, plan, rank, subject)
+                          WHERE p.plan IS NOT NULL AND p.at <= m.at AND (p.until > m.at OR p.until IS NULL)
+                          ORDER BY p.rank DESC, p.at DESC, p.subject
+                          LIMIT 1) best ON true
 ), steps AS (
-    SELECT e.user_id, e.at, e.plan, lag(e.plan) OVER (PARTITION BY e.user_id ORDER BY e.at, e.began DESC) AS previous,
-           e.began
-      FROM (SELECT w.user_id, w.at, w.plan, false AS began FROM best w
-            UNION ALL
-            SELECT u.user_id, least(u.created_at, w.at), f.plan, true
-              FROM billing_users u
-             CROSS JOIN free f
-              LEFT JOIN (SELECT v.user_id, min(v.at) AS at FROM best v GROUP BY 1) w ON w.user_id = u.user_id) e
+    SELECT m.user_id, m.plan, m.began,
+           CASE WHEN m.began THEN min(m.at) OVER (PARTITION BY m.user_id) ELSE m.at END AS at,
+           lag(m.plan) OVER (PARTITION BY m.user_id ORDER BY m.began DESC, m.at) AS previous
+      FROM moments m
 )
-SELECT s.user_id, s.plan, s.at AS since, lead(s.at) OVER (PARTITION BY s.user_id ORDER BY s.at, s.began DESC) AS until,
-       lead(s.plan) OVER (PARTITION BY s.user_id ORDER BY s.at, s.began DESC) AS next_plan
+SELECT s.user_id, s.plan, s.at AS since, lead(s.at) OVER following AS until, lead(s.plan) OVER following AS next_plan
   FROM steps s
- WHERE s.previous IS DISTINCT FROM s.plan;
+ WHERE s.previous IS DISTINCT FROM s.plan
+WINDOW following AS (PARTITION BY s.user_id ORDER BY s.began DESC, s.at);
 COMMENT ON VIEW user_plan_spans IS 'which plan each user paid for, from when until when; the default plan, or none, while nothing';
 COMMENT ON COLUMN user_plan_spans.plan IS 'a plan''s id; a price''s id where it is mapped to no plan';
 
