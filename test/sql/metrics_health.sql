@@ -44,7 +44,7 @@ SELECT grant_billing_role('regress_billing_reader', 'reader'), grant_billing_rol
 GRANT USAGE ON SCHEMA t TO PUBLIC;
 CREATE FUNCTION t.read_all() RETURNS TABLE (name text, code text) LANGUAGE sql AS $$
 SELECT c.relname::text, r.code FROM pg_class c, t.refusal(format('SELECT v::text FROM %I v', c.relname)) r
- WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v' AND (c.relname LIKE 'metrics\_%' OR c.relname IN ('price_plans', 'subscription_revenue', 'paying_subscriptions', 'user_plan_spans'))
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v' AND (c.relname LIKE 'metrics\_%' OR c.relname IN ('price_plans', 'counted_payments', 'subscription_revenue', 'paying_subscriptions', 'user_plan_spans'))
  ORDER BY c.relname COLLATE "C"
 $$;
 SET ROLE regress_billing_reader;
