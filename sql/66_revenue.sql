@@ -32,14 +32,17 @@ DECLARE
     packed    jsonb := coalesce(nullif(price -> 'transform_quantity', 'null'), price -> 'transform_usage');
     divide_by numeric := @extschema@.stripe_decimal(packed -> 'divide_by');
     quantity  numeric := coalesce(@extschema@.stripe_decimal(item -> 'quantity'), 1);
+    amount    numeric;
 BEGIN
     IF divide_by > 0 THEN
         quantity := CASE packed ->> 'round' WHEN 'up' THEN ceil(quantity / divide_by) ELSE floor(quantity / divide_by) END;
     END IF;
-    RETURN quantity * coalesce(@extschema@.stripe_decimal(price -> 'unit_amount'),
-                               @extschema@.stripe_decimal(price -> 'unit_amount_decimal'),
-                               @extschema@.stripe_decimal(price -> 'amount'),
-                               @extschema@.stripe_decimal(price -> 'amount_decimal'));
+    amount := quantity * coalesce(@extschema@.stripe_decimal(price -> 'unit_amount'),
+                                  @extschema@.stripe_decimal(price -> 'unit_amount_decimal'),
+                                  @extschema@.stripe_decimal(price -> 'amount'),
+                                  @extschema@.stripe_decimal(price -> 'amount_decimal'));
+    -- What no price can be must not break the sum of all.
+    RETURN CASE WHEN abs(amount) < 1e14 THEN amount END;
 END
 $$;
 COMMENT ON FUNCTION stripe_item_amount(jsonb) IS
@@ -196,7 +199,7 @@ DECLARE
     percent numeric;
 BEGIN
     IF jsonb_typeof(rates) = 'array' AND rates <> '[]' THEN
-        RETURN coalesce((SELECT sum(@extschema@.stripe_decimal(r.rate -> 'percentage'))
+        RETURN greatest((SELECT sum(@extschema@.stripe_decimal(r.rate -> 'percentage'))
                            FROM jsonb_array_elements(rates) r(rate)
                           WHERE @extschema@.stripe_flag(r.rate -> 'inclusive')), 0);
     END IF;
@@ -209,7 +212,9 @@ BEGIN
       FROM @extschema@.stripe_objects o,
            jsonb_array_elements(CASE jsonb_typeof(o.object #> '{lines,data}') WHEN 'array'
                                 THEN o.object #> '{lines,data}' ELSE '[]' END) l(line),
-           jsonb_array_elements(coalesce(nullif(l.line -> 'taxes', 'null'), nullif(l.line -> 'tax_amounts', 'null'), '[]')) x(tax)
+           jsonb_array_elements(CASE WHEN jsonb_typeof(l.line -> 'taxes') = 'array' THEN l.line -> 'taxes'
+                                     WHEN jsonb_typeof(l.line -> 'tax_amounts') = 'array' THEN l.line -> 'tax_amounts'
+                                     ELSE '[]' END) x(tax)
      WHERE o.stripe_account = account AND o.livemode = live AND o.object_type = 'invoice'
        AND o.object_id = @extschema@.stripe_id(subscription -> 'latest_invoice')
        AND item ->> 'id' IN (l.line ->> 'subscription_item',
@@ -217,7 +222,7 @@ BEGIN
        AND NOT coalesce(@extschema@.stripe_flag(coalesce(l.line -> 'proration',
                l.line #> '{parent,subscription_item_details,proration}')), false)
        AND (x.tax ->> 'tax_behavior' = 'inclusive' OR @extschema@.stripe_flag(x.tax -> 'inclusive'));
-    RETURN coalesce(percent, 0);
+    RETURN greatest(percent, 0);
 END
 $$;
 COMMENT ON FUNCTION included_tax_percent(jsonb, jsonb, text, boolean) IS
@@ -304,7 +309,7 @@ SELECT o.stripe_account, o.object_id AS stripe_subscription_id, i.id AS item_id,
                        WHEN s.decided_end <= now() THEN 'ended'
                        WHEN s.paused THEN 'collection_paused'
                        WHEN p.usage_type = 'metered' THEN 'metered'
-                       WHEN p.period IS NULL THEN 'not_recurring'
+                       WHEN periods_per_year(p.period, p.period_count) IS NULL THEN 'not_recurring'
                        WHEN p.list_amount IS NULL THEN 'amount_unknown'
                        WHEN m.yearly = 0 THEN 'free'
                        ELSE 'counted' END AS reason

@@ -134,6 +134,21 @@ SELECT * FROM metrics_mrr WHERE currency = 'usd';
 SELECT plan, period, subscriptions, quantity, mrr, arr FROM metrics_mrr_by_plan WHERE currency = 'usd';
 -- The sum over all plans is the whole.
 SELECT m.currency, m.mrr - sum(p.mrr) AS rounding FROM metrics_mrr m JOIN metrics_mrr_by_plan p USING (stripe_account, currency) GROUP BY 1, m.mrr HAVING abs(m.mrr - sum(p.mrr)) > 2;
+-- One odd object breaks no view.
+TRUNCATE t.cases;
+SELECT t.add('odd_' || n, items, extra) IS NULL AS odd FROM (VALUES
+    (1, '[{"price": {"unit_amount": 999999999999999999, "currency": "usd", "recurring": {"interval": "day", "interval_count": 0}}, "quantity": 999999999999999999}]'::jsonb, '{}'::jsonb),
+    (2, '[{"price": {"unit_amount": 100, "currency": "usd", "recurring": {"interval": "fortnight", "interval_count": -5}}, "quantity": {}}]', '{"discounts": [5, null, {}, {"coupon": 5}, {"coupon": {"percent_off": "much"}}, [[]]], "default_tax_rates": [5, null, {"inclusive": true}]}'),
+    (3, '[{"price": {"unit_amount": 100, "currency": "usd", "recurring": "monthly"}, "tax_rates": [{"inclusive": true, "percentage": -100}], "discounts": "di"}]', '{"discount": {"coupon": {"percent_off": 900, "applies_to": {"products": 5}}, "end": "soon"}}'),
+    (4, '[5, null, "x", [], {}]', '{"created": "yesterday", "trial_end": -1, "cancel_at": {}, "ended_at": 1e300, "pause_collection": "void", "latest_invoice": {}, "discounts": {"a": 1}}'),
+    (5, '[{"price": {"id": 7, "unit_amount": 100, "currency": {"a": 1}, "tax_behavior": "inclusive", "transform_quantity": {"divide_by": 0}, "recurring": {"interval": "month"}}, "discounts": ["di_9"]}]', '{"latest_invoice": "in_odd", "currency": 9}')) v(n, items, extra);
+CALL t.play();
+SELECT p.outcome FROM t.process(t.event('evt_in_odd', 'invoice.updated', '2026-01-01', '{"id": "in_odd", "object": "invoice", "customer": "cus_odd_5", "status": "draft", "lines": {"data": [5, {"subscription_item": "si_odd_51", "taxes": 5, "tax_amounts": [7, {"inclusive": true, "amount": 1, "taxable_amount": 0}], "discount_amounts": [3, {"discount": "di_9", "amount": "x"}]}]}}'),
+    t.event('evt_cu_odd', 'customer.updated', '2026-01-01', '{"id": "cus_odd_1", "object": "customer", "discount": {"coupon": [], "source": 5}, "metadata": {}}')) p;
+SELECT * FROM t.worth(ARRAY['odd_1', 'odd_2', 'odd_3', 'odd_4', 'odd_5']);
+SELECT count(*) > 0 AS read FROM (SELECT v::text FROM metrics_mrr v UNION ALL SELECT v::text FROM metrics_mrr_by_plan v UNION ALL SELECT v::text FROM metrics_churn v UNION ALL SELECT v::text FROM metrics_churned_mrr v
+    UNION ALL SELECT v::text FROM metrics_trials v UNION ALL SELECT v::text FROM metrics_conversion v UNION ALL SELECT v::text FROM metrics_subscription_activity v) q;
+
 -- The other mode's subscriptions do not count.
 SELECT set_billing_setting('mode', 'live', 'a test');
 SELECT count(*) FROM metrics_mrr;

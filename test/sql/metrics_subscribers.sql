@@ -91,6 +91,14 @@ SELECT set_billing_setting('time_zone', 'Pacific/Kiritimati', 'a test');
 SELECT to_char(month, 'DD') AS day, t.ago(month) AS month, subscriptions, mrr FROM metrics_churned_mrr WHERE t.ago(month) < 0 ORDER BY 2;
 SELECT set_billing_setting('time_zone', NULL, 'a test');
 
+-- Which plan a price is, as the state has it too: by its metadata, or else its product's.
+SELECT upsert_plan('{"id": "team", "rank": 30}') ->> 'id' AS a, upsert_plan('{"id": "club", "rank": 40}') ->> 'id' AS b, t.link('user_ron', 'cus_ron'), t.link('user_sam', 'cus_sam');
+SELECT outcome FROM t.process(t.event('evt_pr', 'price.created', t.month(-1), t.price('told', 100) || '{"metadata": {"plan": "team"}}'),
+    t.event('evt_po', 'product.created', t.month(-1), t.product('prod_by_product', 'x') || '{"metadata": {"plan": "club"}}'), t.event('evt_po2', 'product.created', t.month(-1), t.product('prod_told', 'x') || '{"metadata": {"plan": "club"}}'));
+SELECT t.from_to('ron', 1, 'told', 100, t.month(0)), t.from_to('sam', 1, 'by_product', 100, t.month(0));
+SELECT price_id, plan_id FROM price_plans ORDER BY 1;
+SELECT r.payer, r.plan_id, get_user_subscription_state(r.payer) ->> 'plan' AS state, s.plan AS span FROM subscription_revenue r JOIN user_plan_spans s ON s.user_id = r.user_id AND s.until IS NULL WHERE r.payer IN ('user_ron', 'user_sam') ORDER BY 1;
+
 -- By day: what happened, once each.
 SELECT outcome FROM t.process(t.event('evt_p1', 'invoice.paid', t.month(-1, '1 hour'), t.invoice('in_1', 'sub_ada_1', 'cus_ada', 'paid', t.month(-1), t.month(0))),
     t.event('evt_p2', 'invoice.payment_succeeded', t.month(-1, '1 hour'), t.invoice('in_1', 'sub_ada_1', 'cus_ada', 'paid', t.month(-1), t.month(0))),
