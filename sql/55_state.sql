@@ -106,6 +106,12 @@ BEGIN
                                   FROM jsonb_array_elements(links) k(line)
                                  WHERE k.line ->> 'conflict_user_id' IS NOT NULL), '{}');
     END IF;
+    why := why || coalesce((SELECT array_agg(format('%s is for %s, mapped to no plan: see upsert_plan()',
+                                                    u.line ->> 'stripe_subscription_id',
+                                                    (SELECT string_agg(i.line ->> 'price_id', ', ')
+                                                       FROM jsonb_array_elements(u.line -> 'items') i(line))))
+                              FROM jsonb_array_elements(state -> 'subscriptions') u(line)
+                             WHERE u.line ->> 'reason' = 'unmapped_price'), '{}');
     IF EXISTS (SELECT FROM @extschema@.user_subscriptions s
                 WHERE s.user_id = asked AND s.livemode IS DISTINCT FROM (mode = 'live')) THEN
         why := why || format('subscriptions of the other mode do not count while billing.mode is %s', mode);

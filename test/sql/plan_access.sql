@@ -36,6 +36,10 @@ SELECT outcome FROM t.process(t.event('evt_3', 'customer.subscription.created', 
 SELECT plan, has_access, plans FROM t.plan('user_2');
 SELECT outcome FROM t.process(t.event('evt_4', 'customer.subscription.created', '2026-01-03', t.sold('sub_4', 'cus_3', 'by_metadata')));
 SELECT plan, has_access, reason FROM t.plan('user_3');
+SELECT outcome FROM t.process(t.event('evt_4b', 'customer.subscription.created', now() - interval '1 day', t.subscription('sub_now', 'cus_3', 'active', now() - interval '1 day', now() + interval '29 days') || jsonb_build_object('items', t.list(jsonb_build_array(
+    t.item('si_now', 'sub_now', t.price('unheard', 100), 1, now() - interval '1 day', now() + interval '29 days', t.new())), '/'))));
+SELECT e ->> 'reason' AS reason, e ->> 'next_step' AS next_step, e -> 'why' ->> 1 AS why FROM explain_user('user_3') e;
+SELECT outcome FROM t.process(t.event('evt_4c', 'customer.subscription.deleted', now(), t.subscription('sub_now', 'cus_3', 'incomplete_expired', now() - interval '1 day', now() + interval '29 days')));
 -- A price or product that says it later makes what was cached obsolete.
 SELECT generation AS before FROM billing_settings WHERE name = 'plans' \gset
 SELECT outcome FROM t.process(t.event('evt_5', 'product.updated', '2026-01-04', t.product('prod_by_metadata', 'Told') || '{"metadata": {"plan": "told"}}'));
