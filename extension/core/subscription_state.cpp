@@ -184,7 +184,7 @@ void judge_plan(const Subscription& subscription, const AccessRules& rules, Subs
 
 SubscriptionState judge_at(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
   SubscriptionState result = judge_status(subscription, rules, clock);
-  result.live = is_live(result.state);
+  result.live = result.live || is_live(result.state);
   judge_plan(subscription, rules, result);
   if (const auto effective_at = text_of(subscription.scheduled_change, "effective_at")) {
     const std::optional<Seconds> time = parse_iso_time(*effective_at);
