@@ -95,8 +95,8 @@ def test_the_cap_of_the_free_plan(service):
     refused = service.send("user_ada")
     assert (refused["success"], refused["reason"], refused["next_step"]) == (False, "cap_exceeded", "subscribe")
     assert service.kept("user_ada") == CAP
-    assert refused["next_reset_at"] == service.database.value(
-        "SELECT to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month', 'YYYY-MM-DD') || 'T00:00:00+00:00'")
+    month = service.database.value("SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')::date")
+    assert refused["next_reset_at"] == f"{month}T00:00:00+00:00"
     assert service.profile("user_bob") == (False, CAP) and service.send("user_bob")["used"] == 1
 
 
