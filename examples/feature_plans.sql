@@ -24,7 +24,8 @@ BEGIN;
 -- 2. What is sold. Who has no subscription is on the default plan; a subscription to its price of nothing is the same,
 -- and does not block a purchase.
 --   strategies, alerts      how many there may be at a time: use_feature when one is made, release_feature when it goes
---   backtests               how many in each billing period (in a calendar's month for whoever has none)
+--   backtests               how many in each month of the calendar, also for whoever pays by the year; with "period"
+--                           it would be the billing period, which is a year then
 --   history_years, …        values that the application reads: check_entitlement(user_id, 'history_years') -> 'value'
 --   export, …               switches. False is said where the plan is shown without it; what is not named is not given
 WITH prices(plan_id, price_id, cycle) AS (VALUES
@@ -35,20 +36,20 @@ WITH prices(plan_id, price_id, cycle) AS (VALUES
   {"id": "free", "display_name": "Free Plan", "default": true,
    "currency": "usd", "price_monthly": "0.00",
    "features": {
-     "strategies": {"limit": 3}, "alerts": {"limit": 1}, "backtests": {"limit": 10, "window": "period"},
+     "strategies": {"limit": 3}, "alerts": {"limit": 1}, "backtests": {"limit": 10, "window": "month"},
      "history_years": {"value": 1}, "market_data": {"value": "delayed"}, "indicators": {"value": ["sma", "ema"]},
      "export": false}},
   {"id": "starter", "display_name": "Starter Plan", "rank": 10,
    "currency": "usd", "price_monthly": "19.99", "price_yearly": "199.99",
    "features": {
-     "strategies": {"limit": 25}, "alerts": {"limit": 20}, "backtests": {"limit": 200, "window": "period"},
+     "strategies": {"limit": 25}, "alerts": {"limit": 20}, "backtests": {"limit": 200, "window": "month"},
      "history_years": {"value": 5}, "market_data": {"value": "delayed"},
      "indicators": {"value": ["sma", "ema", "rsi", "macd"]}, "export": true}},
   {"id": "pro", "display_name": "Pro Plan", "rank": 20,
    "currency": "usd", "price_monthly": "49.99", "price_yearly": "479.99",
    "features": {
      "strategies": {"unlimited": true}, "alerts": {"unlimited": true},
-     "backtests": {"unlimited": true, "window": "period"},
+     "backtests": {"unlimited": true, "window": "month"},
      "history_years": {"value": 20}, "market_data": {"value": "realtime"},
      "indicators": {"value": ["sma", "ema", "rsi", "macd", "custom"]}, "export": true,
      "api_access": true, "priority_support": true}}

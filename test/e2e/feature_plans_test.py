@@ -133,14 +133,16 @@ def test_limits_and_what_is_given_back(workshop):
     assert workshop.use("user_ada", "strategies")["success"]
     assert workshop.use("user_ada", "backtests", 10)["remaining"] == 0
     assert workshop.use("user_ada", "backtests")["next_step"] == "subscribe"
-    # A checkout later: another plan, a window of the subscription's own, and the strategies that there are count on.
-    ada = Life("ada", items=((STARTER, 1),))
-    workshop.checks_out(ada, "user_ada")
+    # A checkout later: more of everything, in the same month, and what there is counts on.
+    workshop.checks_out(Life("ada", items=((STARTER_YEARLY, 1),)), "user_ada")
     assert workshop.use("user_ada", "strategies")["used"] == 4
-    used = workshop.use("user_ada", "backtests", 200)
+    assert workshop.may("user_ada", "backtests")["remaining"] == 190
+    used = workshop.use("user_ada", "backtests", 190)
     assert (used["success"], used["used"], used["remaining"]) == (True, 200, 0)
-    assert not workshop.use("user_ada", "backtests")["success"]
-    assert used["next_reset_at"] == time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(ada.period[1]))
+    refused = workshop.use("user_ada", "backtests")
+    assert (refused["success"], refused["next_step"]) == (False, "upgrade")
+    month = workshop.database.value("SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')::date")
+    assert refused["next_reset_at"] == f"{month}T00:00:00+00:00"
 
 
 # The endpoint.
