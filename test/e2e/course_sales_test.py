@@ -1,9 +1,13 @@
-"""A marketplace of courses, through HTTP and SQL: payment intents of guests with metadata, and only four kinds of events
-sent (payment_intent.succeeded, payment_intent.payment_failed, charge.refunded, charge.dispute.created)."""
+"""A marketplace of courses (examples/course_sales.sql), through HTTP and SQL: payment intents of guests with metadata, and
+only four kinds of events sent (payment_intent.succeeded, payment_intent.payment_failed, charge.refunded,
+charge.dispute.created), but where a test says otherwise."""
+import contextlib
+import json
 import time
 
 import pytest
 
+from harness.examples import run_example
 from harness.life import event
 from harness.stripe import Sender
 
@@ -17,7 +21,7 @@ class Sale:
         self.number, self.amount, self.sent = number, amount, 0
         self.metadata = {"user_id": buyer, "item_id": course, "seller_id": seller}
 
-    def _told(self, kind, made):
+    def told(self, kind, made):
         self.sent += 1
         return event(f"evt_{self.number}_{self.sent}", kind, made, NOW - 1000 + self.sent)
 
@@ -29,22 +33,22 @@ class Sale:
                 "last_payment_error": None, "livemode": False, "metadata": self.metadata, **changes}
 
     def succeeded(self):
-        return self._told("payment_intent.succeeded", self.intent("succeeded"))
+        return self.told("payment_intent.succeeded", self.intent("succeeded"))
 
     def declined(self):
-        return self._told("payment_intent.payment_failed",
+        return self.told("payment_intent.payment_failed",
                           self.intent("requires_payment_method", last_payment_error={"code": "card_declined"}))
 
     def refunded(self, amount=None):
         back = self.amount if amount is None else amount
-        return self._told("charge.refunded", {
+        return self.told("charge.refunded", {
             "id": f"ch_{self.number}", "object": "charge", "customer": None, "payment_intent": f"pi_{self.number}",
             "amount": self.amount, "amount_captured": self.amount, "amount_refunded": back, "refunded": back == self.amount,
             "captured": True, "paid": True, "status": "succeeded", "currency": "usd", "created": NOW - 999, "livemode": False,
             "metadata": self.metadata})
 
     def disputed(self):
-        return self._told("charge.dispute.created", {
+        return self.told("charge.dispute.created", {
             "id": f"dp_{self.number}", "object": "dispute", "charge": f"ch_{self.number}", "amount": self.amount,
             "payment_intent": f"pi_{self.number}", "currency": "usd", "status": "needs_response", "created": NOW - 500,
             "livemode": False, "metadata": {}})
@@ -52,6 +56,8 @@ class Sale:
 
 @pytest.fixture
 def school(database, worker):
+    run_example(database, "course_sales", administrator=True)
+
     class School:
         sender = Sender(worker.webhook, worker.secret)
 
@@ -74,6 +80,21 @@ def school(database, worker):
         def rows(statement, *parameters):
             return database.rows(statement, parameters)
 
+        @staticmethod
+        def sees(seller):
+            """What a specialist who is signed in sees, in the role that the example made."""
+            with contextlib.closing(database.connect(user="marketplace_specialist", autocommit=False)) as connection:
+                claims = json.dumps({"sub": seller})
+                database.execute("SELECT set_config('request.jwt.claims', %s, true)", (claims,), connection)
+                return [tuple(row.values()) for row in database.rows(
+                    "SELECT item_id, user_id, status FROM marketplace.my_enrollments ORDER BY 1, 2, 3", None, connection)]
+
+        @staticmethod
+        def alerts():
+            with contextlib.closing(database.connect(user="billing_reader")) as connection:
+                alerts = database.rows("SELECT alert FROM marketplace.alerts ORDER BY 1", None, connection)
+                return [row["alert"] for row in alerts]
+
     return School
 
 
@@ -82,9 +103,9 @@ def test_a_payment_that_succeeds_activates_the_enrollment(school):
     started = time.monotonic()
     school.happens(sale.succeeded())
     assert school.may("user_ada") and time.monotonic() - started < 2
-    # The specialist sees the enrollment.
-    assert school.rows("SELECT user_id, item_id, status FROM {s}.enrollments WHERE seller_id = %s", "zoe") == [
-        {"user_id": "user_ada", "item_id": "course_sql", "status": "active"}]
+    # The specialist sees the enrollment, others do not.
+    assert school.sees("zoe") == [("course_sql", "user_ada", "active")] and school.sees("yan") == []
+    assert school.alerts() == []
 
 
 def test_zero_duplicate_enrollments(school):
@@ -140,3 +161,27 @@ def test_an_outage_is_made_good_by_what_is_sent_again(school):
     # "Stuck on its way" finds nothing, and nothing differs from what the events say.
     assert school.rows("SELECT * FROM {s}.payments WHERE status = 'processing'") == []
     assert school.rows("SELECT * FROM {s}.rebuild_billing_state(false)") == []
+
+
+def test_operators_are_called_for_what_matters(school):
+    assert school.alerts() == ["no webhook received within an hour"]
+    sales = [Sale(number, f"user_{number}") for number in range(12)]
+    school.happens(*[sale.declined() for sale in sales])
+    assert school.alerts() == ["less than 95 % of payments succeed", "more than 10 payments failed within an hour"]
+    # Tried again, all of them; one goes back.
+    school.happens(*[sale.succeeded() for sale in sales], sales[0].refunded())
+    assert school.alerts() == ["more than 5 % of payments are refunded"]
+
+
+def test_three_d_secure_and_a_payment_that_is_given_up(school):
+    """The customer has to act first; another one leaves midway, and comes back later."""
+    secured, left = Sale(1, "user_ada"), Sale(2, "user_bob")
+    school.happens(secured.told("payment_intent.requires_action", secured.intent("requires_action")),
+                   left.told("payment_intent.canceled", left.intent("canceled")))
+    assert school.enrollments() == [("user_ada", "course_sql", "pending", "pending"),
+                                    ("user_bob", "course_sql", "canceled", "canceled")]
+    assert not school.may("user_ada") and not school.may("user_bob")
+    school.happens(secured.succeeded(), Sale(3, "user_bob").succeeded())
+    assert school.may("user_ada") and school.may("user_bob")
+    assert school.sees("zoe") == [("course_sql", "user_ada", "active"), ("course_sql", "user_bob", "active"),
+                                  ("course_sql", "user_bob", "canceled")]
