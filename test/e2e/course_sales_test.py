@@ -11,24 +11,22 @@ from harness.examples import run_example
 from harness.life import event
 from harness.stripe import Sender
 
-NOW = int(time.time())
-
 
 class Sale:
     """One purchase of a course, as Stripe tells of it."""
 
     def __init__(self, number, buyer, course="course_sql", seller="zoe", amount=4900):
-        self.number, self.amount, self.sent = number, amount, 0
+        self.number, self.amount, self.sent, self.began = number, amount, 0, int(time.time()) - 1000
         self.metadata = {"user_id": buyer, "item_id": course, "seller_id": seller}
 
     def told(self, kind, made):
         self.sent += 1
-        return event(f"evt_{self.number}_{self.sent}", kind, made, NOW - 1000 + self.sent)
+        return event(f"evt_{self.number}_{self.sent}", kind, made, self.began + self.sent)
 
     def intent(self, status, **changes):
         paid = status == "succeeded"
         return {"id": f"pi_{self.number}", "object": "payment_intent", "customer": None, "amount": self.amount,
-                "amount_received": self.amount if paid else 0, "currency": "usd", "status": status, "created": NOW - 1000,
+                "amount_received": self.amount if paid else 0, "currency": "usd", "status": status, "created": self.began,
                 "latest_charge": f"ch_{self.number}" if paid else None, "receipt_email": "ada@example.com",
                 "last_payment_error": None, "livemode": False, "metadata": self.metadata, **changes}
 
@@ -44,13 +42,13 @@ class Sale:
         return self.told("charge.refunded", {
             "id": f"ch_{self.number}", "object": "charge", "customer": None, "payment_intent": f"pi_{self.number}",
             "amount": self.amount, "amount_captured": self.amount, "amount_refunded": back, "refunded": back == self.amount,
-            "captured": True, "paid": True, "status": "succeeded", "currency": "usd", "created": NOW - 999, "livemode": False,
-            "metadata": self.metadata})
+            "captured": True, "paid": True, "status": "succeeded", "currency": "usd", "created": self.began + 1,
+            "livemode": False, "metadata": self.metadata})
 
     def disputed(self):
         return self.told("charge.dispute.created", {
             "id": f"dp_{self.number}", "object": "dispute", "charge": f"ch_{self.number}", "amount": self.amount,
-            "payment_intent": f"pi_{self.number}", "currency": "usd", "status": "needs_response", "created": NOW - 500,
+            "payment_intent": f"pi_{self.number}", "currency": "usd", "status": "needs_response", "created": self.began + 500,
             "livemode": False, "metadata": {}})
 
 
