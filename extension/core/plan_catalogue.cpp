@@ -2,23 +2,7 @@
 
 #include <algorithm>
 
-#include "core/fields.hpp"
-
 namespace billing {
-
-namespace {
-
-std::string metadata_plan(const Json& object) { return text_of(at(object, "metadata"), "plan").value_or(""); }
-
-}  // namespace
-
-PlanHint plan_hint(const Json& object) {
-  PlanHint hint;
-  hint.plan = metadata_plan(object);
-  hint.lookup_key = text_of(object, "lookup_key").value_or("");
-  hint.product_id = fields::price_product(object);
-  return hint;
-}
 
 Plans::Plans(std::vector<Plan> plans, PlanHints hints) : plans_(std::move(plans)), hints_(std::move(hints)) {
   std::sort(plans_.begin(), plans_.end(), [](const Plan& a, const Plan& b) { return a.id < b.id; });

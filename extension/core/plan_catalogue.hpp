@@ -31,8 +31,6 @@ struct PlanHint {
 };
 using PlanHintKey = std::tuple<std::string, bool, std::string>;  // account, livemode, id
 using PlanHints = std::map<PlanHintKey, PlanHint>;
-// What a price or product says; all empty when nothing.
-PlanHint plan_hint(const Json& price_or_product);
 
 // One plan of a subscription, and how many of it.
 struct PlanShare {

@@ -8,10 +8,9 @@ import time
 import pytest
 
 from harness import objects
-from harness.examples import run_example
+from harness.examples import Backend, run_example
 from harness.life import Life, event, flat
 from harness.objects import DAY, MONTH, NEW, OLD
-from harness.stripe import Sender
 
 NOW = int(time.time())
 INDIVIDUAL = objects.Price("price_1individual", 999, "prod_individual", "Individual, monthly", currency="usd",
@@ -37,24 +36,13 @@ FROM stripe_events
 WHERE stripe_event_id = %s;"""
 
 
-class Shop:
+class Shop(Backend):
     """What the service's back end does, as the role that the example made for it."""
 
     def __init__(self, database, worker):
-        self.database = database
-        self.sender = Sender(worker.webhook, worker.secret)
-        self.application = database.connect(user="billing_app")
-        self.application.autocommit = True
+        super().__init__(database, worker)
         database.execute("""CREATE TABLE stories (user_id text, title text, transaction_id bigint, failed boolean);
                             GRANT ALL ON stories TO billing_app""")
-
-    def happens(self, *events):
-        for one in flat(events):
-            answer = self.sender.post(one)
-            assert answer.status == 200 and answer.json()["outcome"] != "failed", answer.body
-
-    def asks(self, statement, *parameters):
-        return self.database.value(statement, parameters, self.application)
 
     def state(self, user, as_of=None):
         return self.asks("SELECT get_user_subscription_state(%s, %s)", user, as_of)

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from harness import objects
-from harness.examples import run_example
+from harness.examples import Backend, run_example
 from harness.life import Life, event, flat
 from harness.objects import DAY, NEW, OLD
 from harness.stripe import Sender
@@ -19,21 +19,8 @@ MEMBERSHIP = objects.Price("price_1membership", 4990, "prod_membership", "Member
 SOMETHING_ELSE = objects.Price("price_1mug", 900, "prod_mug", "A mug every month", currency="brl")
 
 
-class Club:
+class Club(Backend):
     """What the back end does, in the roles that the example made for it."""
-
-    def __init__(self, database, worker):
-        self.database = database
-        self.sender = Sender(worker.webhook, worker.secret)
-        self.application = database.connect(user="billing_app")
-
-    def happens(self, *events):
-        for one in flat(events):
-            answer = self.sender.post(one)
-            assert answer.status == 200 and answer.json()["outcome"] != "failed", answer.body
-
-    def asks(self, statement, *parameters):
-        return self.database.value(statement, parameters, self.application)
 
     def state(self, person, at=None):
         return self.asks("SELECT get_user_subscription_state(%s, to_timestamp(%s))", person, at)

@@ -102,17 +102,5 @@ TEST(Catalogue, FindsByIdAndKnowsTheDefault) {
   EXPECT_TRUE(Plans().empty());
 }
 
-TEST(PlanHint, IsWhatThePriceOrProductSays) {
-  const PlanHint hint = plan_hint(parse_json(
-      R"({"object": "price", "lookup_key": "pro", "product": "prod_1", "metadata": {"plan": "team"}})"));
-  EXPECT_EQ(hint.plan, "team");
-  EXPECT_EQ(hint.lookup_key, "pro");
-  EXPECT_EQ(hint.product_id, "prod_1");
-  EXPECT_EQ(plan_hint(parse_json(R"({"product": {"id": "prod_2"}, "metadata": {}, "lookup_key": null})"))
-                .product_id,
-            "prod_2");
-  EXPECT_EQ(plan_hint(Json::object()), PlanHint());
-}
-
 }  // namespace
 }  // namespace billing
