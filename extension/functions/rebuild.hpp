@@ -7,7 +7,8 @@
 // Links are facts (a rebuild never moves a customer): missing ones are made from evidence, others are left.
 // An object whose winning payload has been dropped by retention starts from its mirror row. Audit entries
 // whose event's payload is gone are left. Grants of credits are facts too: what the events determine and is
-// not there is granted, nothing is changed or taken.
+// not there is granted, nothing is changed or taken. A trial is compared as long as the event that created
+// its subscription is stored with its payload; later it is a fact.
 #pragma once
 
 #include <optional>

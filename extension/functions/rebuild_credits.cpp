@@ -5,6 +5,7 @@
 
 #include "core/event.hpp"
 #include "functions/credit_follow.hpp"
+#include "functions/rebuild_rows.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::rebuild {
@@ -18,9 +19,8 @@ pg::Statement read_users(
 pg::Statement read_beginnings(
     "SELECT e.stripe_customer_id, p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
     "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
-    " WHERE e.stripe_customer_id = ANY ($1) AND e.livemode = $2 AND (e.outcome IN ('processed', 'parked') OR "
-    "e.waiting_for IS NOT NULL)"
-    "  AND e.event_type IN ('customer.subscription.created', 'customer.subscription.updated')"
+    " WHERE e.stripe_customer_id = ANY ($1) AND e.livemode = $2 AND " HAD_EFFECT
+    " AND e.event_type IN ('customer.subscription.created', 'customer.subscription.updated')"
     " ORDER BY e.stripe_created, e.stripe_event_id");
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "functions/arguments.hpp"
 #include "functions/batch.hpp"
 #include "functions/rebuild.hpp"
+#include "functions/rebuild_rows.hpp"
 #include "pg/spi.hpp"
 #include "pg/subtransaction.hpp"
 
@@ -16,7 +17,7 @@ namespace {
 pg::Statement read_lost(
     "SELECT DISTINCT e.stripe_customer_id, e.object_id FROM @stripe_events e"
     " WHERE e.object_id IS NOT NULL AND e.object_type IS NOT NULL"
-    "  AND (e.outcome IN ('processed', 'parked') OR e.waiting_for IS NOT NULL)"
+    "  AND " HAD_EFFECT
     "  AND NOT EXISTS (SELECT FROM @stripe_objects o WHERE o.stripe_account = e.stripe_account"
     "   AND o.livemode = e.livemode AND o.object_type = e.object_type AND o.object_id = e.object_id)");
 pg::Statement next_customers(

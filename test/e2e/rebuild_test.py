@@ -61,6 +61,28 @@ def test_what_was_damaged_is_reported_and_repaired(lived):
     assert differences(lived) == []
 
 
+def test_trials_are_compared_as_long_as_their_beginning_is_stored(lived):
+    healthy = lived.facts()
+    assert len(healthy["trial_usage"]) > 4
+    lived.execute("DELETE FROM {s}.trial_usage WHERE user_id = 'user_0'")
+    lived.execute("UPDATE {s}.trial_usage SET trial_start = trial_start - interval '1 year' WHERE user_id = 'user_1'")
+    lived.execute("UPDATE {s}.trial_usage SET items = '[]' WHERE user_id = 'user_2'")
+    lived.execute("""INSERT INTO {s}.trial_usage (user_id, stripe_subscription_id, stripe_customer_id, livemode,
+                                                 trial_start, items)
+                     VALUES ('user_3', 'sub_imported', 'cus_load3', false, '2020-01-01', '[]')""")
+    expected = [("trial_usage", "different"), ("trial_usage", "different"), ("trial_usage", "missing")]
+    assert [(table, kind) for table, kind, _ in differences(lived)] == expected
+    assert all(repaired for *_, repaired in differences(lived, apply=True))
+    assert differences(lived) == []
+    lived.execute("DELETE FROM {s}.trial_usage WHERE stripe_subscription_id = 'sub_imported'")
+    assert lived.facts() == healthy
+    # A trial is remembered longer than what told of it.
+    lived.execute("""DELETE FROM {s}.stripe_event_payloads p USING {s}.stripe_events e
+                      WHERE e.stripe_event_id = p.stripe_event_id AND e.event_type = 'customer.subscription.created'""")
+    lived.execute("UPDATE {s}.trial_usage SET trial_end = trial_end - interval '1 day'")
+    assert differences(lived, apply=True) == []
+
+
 def test_a_row_that_no_event_accounts_for_is_removed(lived):
     healthy = lived.facts()
     lived.execute("""INSERT INTO {s}.user_subscriptions (user_id, stripe_subscription_id, stripe_customer_id, livemode,

@@ -16,6 +16,9 @@ TABLES = {
     "billing_users": "user_id",
     "user_subscriptions": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
+    "trial_usage": "user_id, stripe_subscription_id",
+    "payments": "user_id, payment_id",
+    "enrollments": "user_id, item_id, payment_id",
     "credit_grants": "user_id, grant_key",
 }
 # Of a state: when it was stored, and whether.
@@ -123,7 +126,7 @@ def compare_table(wild, calm, table, verdict):
     known = {key for key, _ in expected}
     for number, key in enumerate(sorted(keys)):
         # An effect that the calm run does not have is a doubled one.
-        extra = counts[key] > 1 or (table in ("audit_logs", "credit_grants") and key not in known)
+        extra = counts[key] > 1 or (table in ("audit_logs", "credit_grants", "payments", "enrollments") and key not in known)
         kind = verdict.doubled if extra else verdict.differing
         told = difference(show(wild, table, key), show(calm, table, key)) if number < EXAMPLES else ""
         kind.append(f"{table} {key}: {told}")
