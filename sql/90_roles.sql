@@ -1,29 +1,3 @@
-CREATE FUNCTION my_subscription_state()
-    RETURNS jsonb
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    claims text := nullif(current_setting('request.jwt.claims', true), '');
-    me     text;
-BEGIN
-    BEGIN
-        me := claims::jsonb ->> 'sub';
-    EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
-        RAISE EXCEPTION 'request.jwt.claims is not JSON'
-            USING ERRCODE = 'invalid_authorization_specification',
-                  HINT = 'The gateway in front of the database sets it, as PostgREST does.';
-    END;
-    IF me IS NULL OR me = '' THEN
-        RAISE EXCEPTION 'no user is signed in: request.jwt.claims has no "sub"'
-            USING ERRCODE = 'invalid_authorization_specification',
-                  HINT = 'The gateway in front of the database sets it, as PostgREST does.';
-    END IF;
-    RETURN @extschema@.get_user_subscription_state(me);
-END
-$$;
-COMMENT ON FUNCTION my_subscription_state() IS
-    'the state of the signed-in user (claim "sub" of request.jwt.claims); only as safe as the gateway that sets the claims';
-
 CREATE FUNCTION grant_billing_role(role name, kind text)
     RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -57,7 +31,7 @@ BEGIN
                                  'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag',
                                  'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
                                  'discounted_items', 'included_tax_percent', 'metrics_basis']
-        WHEN 'user' THEN ARRAY['my_subscription_state']
+        WHEN 'user' THEN ARRAY['my_user_id', 'my_subscription_state', 'my_credits', 'my_entitlements']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p
                              JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
@@ -92,12 +66,35 @@ BEGIN
                        JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
                        JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
                       WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p', 'v')
-                        AND c.relname <> 'billing_webhook_secrets'
+                        AND c.relname <> 'billing_webhook_secrets' AND c.relname NOT LIKE 'my\_%'
                         AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
     END IF;
     FOREACH item IN ARRAY readable LOOP
         EXECUTE format('GRANT SELECT ON %s.%I TO %I', '@extschema@', item, role);
     END LOOP;
+    -- The views of end users run with their rights, so that row-level security holds: of the tables behind them they
+    -- may read the columns that the views have.
+    IF kind = 'user' THEN
+        FOR item IN
+            WITH views AS (
+                SELECT c.oid FROM pg_class c
+                  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+                  JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+                 WHERE x.extname = 'pg_billing' AND c.relkind = 'v' AND c.relname LIKE 'my\_%')
+            SELECT format('GRANT SELECT ON %s TO %I', v.oid::regclass, role) FROM views v
+            UNION ALL
+            SELECT format('GRANT SELECT (%s) ON %s TO %I', string_agg(quote_ident(a.attname), ', '),
+                          d.refobjid::regclass, role)
+              FROM views v
+              JOIN pg_rewrite r ON r.ev_class = v.oid
+              JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                              AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> v.oid
+              JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attnum > 0
+             GROUP BY d.refobjid
+        LOOP
+            EXECUTE item;
+        END LOOP;
+    END IF;
     -- Operators mark events for a retry by hand, and archive old ones, as their runbooks say.
     IF kind = 'admin' THEN
         EXECUTE format('GRANT UPDATE (processed, retry_count, next_retry_at), DELETE ON %s.stripe_events TO %I',

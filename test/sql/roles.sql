@@ -50,7 +50,7 @@ SELECT * FROM t.may(ARRAY[$$SELECT process_stripe_event('{}')$$, 'SELECT retry_s
 SET ROLE regress_billing_app;
 SELECT * FROM t.may(ARRAY[$$SELECT get_user_subscription_state('user_1')$$, $$SELECT get_user_subscription_state('nobody', '2026-01-01')$$, $$SELECT has_active_subscription('user_1')$$,
     $$SELECT require_subscription('user_1')$$, $$SELECT explain_user('user_1')$$, $$SELECT update_subscription_cache('user_1')$$, $$SELECT clear_user_subscription_cache('user_1')$$,
-    $$SELECT get_or_create_stripe_customer('user_3', NULL)$$, $$SELECT link_stripe_customer('user_2', 'cus_2')$$, 'SELECT FROM user_subscriptions', 'SELECT FROM subscription_cache',
+    $$SELECT get_or_create_stripe_customer('user_3', NULL)$$, $$SELECT link_stripe_customer('user_2', 'cus_2')$$, 'SELECT * FROM user_subscriptions', 'SELECT FROM subscription_cache',
     $$SELECT process_stripe_event('{}')$$, 'SELECT retry_stripe_events()', 'SELECT fix_customer_links()', $$SELECT set_billing_setting('mode', 'live', 'x')$$,
     'SELECT FROM stripe_events', 'SELECT FROM stripe_customer_links', 'SELECT FROM billing_webhook_secrets', $$UPDATE user_subscriptions SET status = 'active'$$, 'DELETE FROM subscription_cache']);
 SELECT state, has_access FROM t.state('user_2', '2026-01-15');
@@ -68,7 +68,7 @@ SELECT actor FROM audit_logs WHERE action = 'setting_changed';
 SET ROLE "regress billing ""user""";
 SET request.jwt.claims = '{"sub": "user_1"}';
 SELECT my_subscription_state() ->> 'user_id' AS user_id;
-SELECT * FROM t.may(ARRAY[$$SELECT get_user_subscription_state('user_2')$$, $$SELECT has_active_subscription('user_2')$$, $$SELECT explain_user('user_2')$$, 'SELECT FROM user_subscriptions', 'SELECT FROM subscription_cache',
+SELECT * FROM t.may(ARRAY[$$SELECT get_user_subscription_state('user_2')$$, $$SELECT has_active_subscription('user_2')$$, $$SELECT explain_user('user_2')$$, 'SELECT * FROM user_subscriptions', 'SELECT FROM subscription_cache',
     'SELECT FROM stripe_customers', $$SELECT link_stripe_customer('user_1', 'cus_9')$$]);
 RESET request.jwt.claims;
 SET ROLE regress_billing_nobody;
