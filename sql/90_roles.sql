@@ -30,7 +30,8 @@ BEGIN
                                  'check_entitlement', 'get_user_entitlements', 'verify_usage',
                                  'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag',
                                  'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
-                                 'discounted_items', 'included_tax_percent', 'metrics_basis']
+                                 'discounted_items', 'included_tax_percent', 'metrics_basis',
+                                 'billing_alert_defaults', 'billing_alert_values']
         WHEN 'user' THEN ARRAY['my_user_id', 'my_subscription_state', 'my_credits', 'my_entitlements']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p

@@ -29,3 +29,5 @@ SELECT pg_extension_config_dump('user_entitlements', '');
 SELECT pg_extension_config_dump('usage_windows', '');
 SELECT pg_extension_config_dump('usage_records', '');
 SELECT pg_extension_config_dump('usage_record_ids', '');
+SELECT pg_extension_config_dump('billing_alert_thresholds', '');
+SELECT pg_extension_config_dump('billing_alert_states', '');

@@ -1,8 +1,11 @@
 // What /metrics shows, in Prometheus' text format.
 #include "worker/metrics.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 #include "worker/log.hpp"
 
@@ -74,12 +77,29 @@ void render_database(std::string& out, const DatabaseFigures& figures) {
            "Events that wait for something not known yet, by what they wait for.", "reason", figures.parked);
   labelled(out, "pg_billing_anomalies", "gauge",
            "Things in the database that a person should look at, by kind.", "kind", figures.anomalies);
+  constexpr const char* kFiring = "pg_billing_alert_firing";
+  head(out, kFiring, "gauge",
+       "1 when the alert of billing_alerts fires, as check_billing_alerts() has seen it last.");
+  for (const auto& [severity, alerts] : figures.alerts)
+    for (const auto& [name, firing] : alerts)
+      sample(out, kFiring, "{name=\"" + name + "\",severity=\"" + severity + "\"}", std::to_string(firing));
+  if (figures.alert_check_age_seconds)
+    gauge(out, "pg_billing_alert_check_age_seconds", "Since check_billing_alerts() ran last.",
+          *figures.alert_check_age_seconds);
   if (figures.cache_hits)
     counter(out, "pg_billing_cache_hits_total", "Reads of a user's state that the cache answered.",
             *figures.cache_hits);
   if (figures.cache_misses)
     counter(out, "pg_billing_cache_misses_total", "Reads of a user's state that had to be computed.",
             *figures.cache_misses);
+}
+
+// What this process holds in memory; nothing where the system does not tell.
+std::optional<double> resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  double size = 0, resident = 0;
+  if (!(file >> size >> resident)) return std::nullopt;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
@@ -161,6 +181,8 @@ std::string Metrics::render(const Now& now) const {
   counter(out, "pg_billing_database_connects_total", "Database connections made.", database_connects);
   counter(out, "pg_billing_database_connect_failures_total", "Attempts to connect that failed.",
           database_connect_failures);
+  if (const std::optional<double> bytes = resident_bytes())
+    gauge(out, "process_resident_memory_bytes", "Resident memory of this process.", *bytes);
   counter(out, "pg_billing_log_lines_dropped_total", "Log lines that nobody read in time.",
           log::dropped_lines());
   if (database) render_database(out, *database);

@@ -37,6 +37,9 @@ struct DatabaseFigures {
   std::uint64_t given_up = 0;
   std::map<std::string, std::uint64_t> parked;
   std::map<std::string, std::uint64_t> anomalies;
+  std::map<std::string, std::map<std::string, std::uint64_t>>
+      alerts;  // by severity and name: 1 when it fires
+  std::optional<double> alert_check_age_seconds;
   std::optional<std::uint64_t> cache_hits;
   std::optional<std::uint64_t> cache_misses;
 };

@@ -183,6 +183,11 @@ std::optional<IngestFigures> parse_figures(const Reply& reply) {
   };
   counts(at(answer, "parked"), out.figures.parked);
   counts(at(answer, "anomalies"), out.figures.anomalies);
+  const Json& alerts = at(answer, "alerts");
+  if (alerts.is_object())
+    for (const auto& [severity, firing] : alerts.items()) counts(firing, out.figures.alerts[severity]);
+  const Json& checked = at(answer, "alert_check_age_seconds");
+  if (checked.is_number()) out.figures.alert_check_age_seconds = checked.get<double>();
   const Json& cache = at(answer, "cache");
   out.figures.cache_hits = count(cache, "hits");
   out.figures.cache_misses = count(cache, "misses");

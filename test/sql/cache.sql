@@ -121,7 +121,7 @@ GRANT USAGE ON SCHEMA t TO regress_billing_reader;
 ALTER TABLE subscription_cache ENABLE ROW LEVEL SECURITY;
 ALTER TABLE user_subscriptions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY one ON subscription_cache FOR SELECT TO regress_billing_reader USING (user_id = 'user_1');
-CREATE POLICY one ON user_subscriptions FOR SELECT TO regress_billing_reader USING (user_id = 'user_1');
+CREATE POLICY one ON user_subscriptions AS RESTRICTIVE FOR SELECT TO regress_billing_reader USING (user_id = 'user_1');
 SELECT update_subscription_cache('user_' || n) ->> 'state' AS state FROM generate_series(1, 3) n;
 UPDATE user_subscriptions SET status = 'active' WHERE user_id = 'user_2';
 SET ROLE regress_billing_reader;

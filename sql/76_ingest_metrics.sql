@@ -35,6 +35,13 @@ CREATE FUNCTION ingest_metrics()
                                                                 'canceled'))),
                'cache', (SELECT jsonb_build_object('hits', k.hits, 'misses', k.misses)
                            FROM @extschema@.cache_counters() k),
+               'alerts', (SELECT coalesce(jsonb_object_agg(g.severity, g.firing), '{}')
+                            FROM (SELECT d.severity, jsonb_object_agg(s.name, s.firing::integer) AS firing
+                                    FROM @extschema@.billing_alert_states s
+                                    JOIN @extschema@.billing_alert_defaults() d ON d.name = s.name
+                                   GROUP BY d.severity) g),
+               'alert_check_age_seconds', (SELECT extract(epoch FROM now() - max(s.checked_at))
+                                             FROM @extschema@.billing_alert_states s),
                'mode', (SELECT s.mode FROM settings s),
                'extension_version', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_billing'))
 $$;
