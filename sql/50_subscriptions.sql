@@ -42,7 +42,7 @@ CREATE INDEX user_subscriptions_unknown_status_idx ON user_subscriptions (user_i
 COMMENT ON TABLE user_subscriptions IS 'subscriptions by user; follows the mirror';
 COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived state is in get_user_subscription_state()';
 COMMENT ON COLUMN user_subscriptions.price_id IS 'of the primary (first) item; items has all of them';
-COMMENT ON COLUMN user_subscriptions.paid_through IS 'end of the latest period whose invoice is paid and not refunded';
+COMMENT ON COLUMN user_subscriptions.paid_through IS 'end of the latest period whose invoice is paid and whose money did not all go back';
 
 -- What happened to a user, one line a fact, with the event's own time and id.
 CREATE TABLE audit_logs (

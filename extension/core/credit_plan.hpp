@@ -132,6 +132,8 @@ struct Reversal {
   Amount lost = 0;            // disputes lost
   bool void_invoice = false;  // void or uncollectible: nothing was paid after all
 };
+// Whether all that was paid went back for good. What is in an open dispute may still be won.
+bool went_back(const Reversal& reversal);
 // `charges` paid for the invoice or session, each with its refunds and disputes; null members are left out.
 struct ChargeFacts {
   Json charge;                 // null when only refunds or disputes are known

@@ -142,6 +142,10 @@ Reversal read_reversal(const Json& object, const std::vector<ChargeFacts>& charg
   return reversal;
 }
 
+bool went_back(const Reversal& reversal) {
+  return reversal.paid > 0 && Wide{reversal.refunded} + reversal.lost >= reversal.paid;
+}
+
 ReversalTarget reversal_target(const Reversal& reversal, Amount amount, DebtPolicy policy) {
   ReversalTarget result;
   if (amount <= 0) return result;

@@ -48,7 +48,7 @@ struct Subscription {
   std::optional<Seconds> created;
   Json metadata;
   // From other objects of the mirror:
-  std::optional<Seconds> paid_through;  // end of the latest period whose invoice is paid and not refunded
+  std::optional<Seconds> paid_through;  // end of the latest period that is paid and did not all go back
   bool customer_deleted = false;
   Json scheduled_change;  // {"effective_at": "...", "price_id": "...", "quantity": n} or null
   // From the mirror row:

@@ -263,8 +263,7 @@ class Batch {
       if (!subscription.empty()) {
         touched.customers.insert(work->customer);
         touched.subscriptions.insert(subscription);
-      } else if (is_deletion(event.type) || event.object_type == "charge" ||
-                 event.object_type == "invoice_payment") {
+      } else if (is_deletion(event.type) || tells_of_payback(event)) {
         whole(work->customer);
       }
     }

@@ -12,11 +12,14 @@ bool concerns_user(const Work& work) {
   if (work.customer.empty()) return false;
   if (needs_user(event) || link_evidence(event)) return true;
   if (event.object_type == "customer") return is_deletion(event.type);
-  if (event.object_type == "invoice_payment" || event.object_type == "credit_note" || tells_of_charge(event))
-    return true;
-  if (event.object_type == "charge" || event.object_type == "payment_intent") return true;
+  if (tells_of_payback(event) || event.object_type == "payment_intent") return true;
   return event.object_type == "invoice" &&
          (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));
+}
+
+bool tells_of_payback(const Event& event) {
+  return event.object_type == "charge" || event.object_type == "invoice_payment" ||
+         event.object_type == "credit_note" || tells_of_charge(event);
 }
 
 bool pays_invoice(const Event& event) {

@@ -12,6 +12,9 @@ namespace billing {
 // mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.
 bool concerns_user(const Work& work);
 
+// Something that may say that what an invoice paid went back.
+bool tells_of_payback(const Event& event);
+
 // An invoice payment that says which invoice it pays.
 bool pays_invoice(const Event& event);
 mirror::Key invoice_of(const Event& invoice_payment);

@@ -165,8 +165,9 @@ class Follow {
 
   void read_payments() {
     std::vector<PaymentSubject> subjects;
-    for (const auto& [id, source] : sources_) subjects.push_back({id, source.account, &source.object});
-    for (auto& [id, facts] : read_payment_facts(subjects, settings_.live))
+    for (const auto& [id, source] : sources_)
+      subjects.push_back({id, source.account, settings_.live, &source.object});
+    for (auto& [id, facts] : read_payment_facts(subjects))
       reversals_[id] = read_reversal(sources_.at(id).object, facts.charges, facts.credit_notes);
   }
 

@@ -1,6 +1,7 @@
 // What is read from the mirror.
 #include "core/fields.hpp"
 #include "functions/mirror_keys.hpp"
+#include "functions/paid_through.hpp"
 
 namespace billing::mirror {
 
@@ -25,8 +26,6 @@ pg::Statement read_customers(
     "  ON o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
     "  AND o.object_id = k.id WHERE o.stripe_customer_id IS NOT NULL");
 
-// What an invoice paid counts until its charge is refunded in full: the charge says so itself, linked to the
-// invoice directly (before basil) or through the payment intent of an invoice payment.
 pg::Statement read_subscriptions(
     "SELECT s.object::text, s.stripe_account, s.livemode,"
     "  s.ambiguous OR EXISTS (SELECT FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
@@ -36,16 +35,7 @@ pg::Statement read_subscriptions(
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
     "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
     "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
-    "    AND h.object_id = s.object ->> 'schedule'),"
-    "  (SELECT max(i.paid_until) FROM @stripe_objects i"
-    "    WHERE i.parent_id = s.object_id AND i.object_type = 'invoice' AND i.paid_until IS NOT NULL"
-    "      AND NOT EXISTS (SELECT FROM @stripe_objects p WHERE p.object_type = 'charge'"
-    "        AND p.object -> 'refunded' = 'true'"
-    "        AND (p.parent_id = i.object_id OR p.parent_id = i.object ->> 'payment_intent'"
-    "          OR p.object_id = i.object ->> 'charge' OR p.parent_id IN"
-    "            (SELECT q.object -> 'payment' ->> 'payment_intent' FROM @stripe_objects q"
-    "              WHERE q.parent_id = i.object_id AND q.object_type = 'invoice_payment'))"
-    "        AND p.stripe_customer_id = i.stripe_customer_id))"
+    "    AND h.object_id = s.object ->> 'schedule')"
     " FROM @stripe_objects s"
     " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
     "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
@@ -115,9 +105,9 @@ std::vector<Subscription> subscriptions(const Touched& touched) {
     one.event_created = rows.maybe_seconds(i, 4).value_or(0);
     one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
     if (!rows.null(i, 6)) one.scheduled_change = next_phase(parse_json(rows.view(i, 6)));
-    one.paid_through = rows.maybe_seconds(i, 7);
     found.push_back(std::move(one));
   }
+  read_paid_through(found);
   return found;
 }
 

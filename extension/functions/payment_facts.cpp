@@ -9,29 +9,33 @@ namespace billing {
 
 namespace {
 
-// The charges that paid for each subject: named by it, naming it or its invoice (before basil), or made by a
-// payment intent that it or one of its invoice payments names. With them their refunds and disputes; those
-// whose charge was never told of are found through the payment intent, or the charge's id on the subject.
+// The charges that paid for each subject: named by it or one of its invoice payments, naming it or its
+// invoice (before basil), or made by a payment intent that it or one of its invoice payments names. With them
+// their refunds and disputes; those whose charge was never told of are found through the payment intent, or
+// the charge's id.
+#define ID_OF(holder, member)                                                                 \
+  " CASE jsonb_typeof(" holder " -> '" member "') WHEN 'string' THEN " holder " ->> '" member \
+  "' ELSE " holder " -> '" member "' ->> 'id' END "
 pg::Statement read_facts(
-    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4, $6) k(id, account, intent, charge, invoice)),"
-    " owners AS (SELECT k.id, k.account, k.id AS owner FROM k"
-    "  UNION SELECT k.id, k.account, k.invoice FROM k WHERE k.invoice IS NOT NULL),"
-    " intents AS (SELECT k.id, k.account, k.intent FROM k WHERE k.intent IS NOT NULL"
-    "  UNION SELECT w.id, w.account, q.object -> 'payment' ->> 'payment_intent' FROM owners w"
+    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6) k(id, account, livemode, intent, charge, invoice)),"
+    " owners AS (SELECT k.id, k.account, k.livemode, k.id AS owner FROM k"
+    "  UNION SELECT k.id, k.account, k.livemode, k.invoice FROM k WHERE k.invoice IS NOT NULL),"
+    " paying AS (SELECT w.id, w.account, w.livemode, q.object -> 'payment' AS payment FROM owners w"
     "   JOIN @stripe_objects q ON q.parent_id = w.owner AND q.object_type = 'invoice_payment'),"
+    " intents AS (SELECT k.id, k.intent FROM k WHERE k.intent IS NOT NULL"
+    "  UNION SELECT p.id, " ID_OF("p.payment", "payment_intent") " FROM paying p),"
+    " named AS (SELECT k.id, k.account, k.livemode, k.charge FROM k WHERE k.charge IS NOT NULL"
+    "  UNION SELECT p.id, p.account, p.livemode, " ID_OF("p.payment", "charge") " FROM paying p),"
     " charges AS (SELECT w.id, c.object_id, c.object, c.event_created FROM owners w JOIN @stripe_objects c"
     "   ON c.parent_id = w.owner AND c.object_type = 'charge' AND c.object IS NOT NULL"
     "  UNION SELECT i.id, c.object_id, c.object, c.event_created FROM intents i JOIN @stripe_objects c"
     "   ON c.parent_id = i.intent AND c.object_type = 'charge' AND c.object IS NOT NULL"
-    "  UNION SELECT k.id, c.object_id, c.object, c.event_created FROM k JOIN @stripe_objects c"
-    "   ON c.stripe_account = k.account AND c.livemode = $5 AND c.object_type = 'charge' AND c.object_id = "
-    "k.charge"
-    "   AND c.object IS NOT NULL),"
+    "  UNION SELECT n.id, c.object_id, c.object, c.event_created FROM named n JOIN @stripe_objects c"
+    "   ON c.stripe_account = n.account AND c.livemode = n.livemode AND c.object_type = 'charge'"
+    "   AND c.object_id = n.charge AND c.object IS NOT NULL),"
     " parents AS (SELECT id, object_id AS parent FROM charges UNION SELECT id, intent FROM intents"
-    "  UNION SELECT id, CASE jsonb_typeof(object -> 'payment_intent') WHEN 'string' THEN object ->> "
-    "'payment_intent'"
-    "   ELSE object -> 'payment_intent' ->> 'id' END FROM charges"
-    "  UNION SELECT id, charge FROM k WHERE charge IS NOT NULL)"
+    "  UNION SELECT id, " ID_OF("object", "payment_intent") " FROM charges"
+    "  UNION SELECT id, charge FROM named)"
     " SELECT c.id, 'charge', c.object_id, c.object_id, c.object::text, c.event_created FROM charges c"
     " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object::text, r.event_created FROM "
     "parents p"
@@ -41,6 +45,7 @@ pg::Statement read_facts(
     "  JOIN @stripe_objects n ON n.parent_id = w.owner AND n.object_type = 'credit_note' AND n.object IS NOT "
     "NULL"
     " ORDER BY 1, 2, 3");
+#undef ID_OF
 
 std::optional<std::string> unless_empty(std::string text) {
   return text.empty() ? std::nullopt : std::optional(std::move(text));
@@ -48,22 +53,35 @@ std::optional<std::string> unless_empty(std::string text) {
 
 }  // namespace
 
-std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects,
-                                                       bool livemode) {
+std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects) {
   std::map<std::string, PaymentFacts> facts;
   pg::Texts id, account, intent, charge, invoice;
-  for (const PaymentSubject& subject : subjects) {
-    facts[subject.id];
+  pg::Flags livemode;
+  const auto add = [&](const PaymentSubject& subject, std::optional<std::string> by_intent,
+                       std::optional<std::string> by_charge, std::optional<std::string> of_invoice) {
     id.push_back(subject.id);
     account.push_back(subject.account);
-    // A session names its intent as an old invoice does.
-    intent.push_back(unless_empty(fields::invoice_payment_intent(*subject.object)));
-    charge.push_back(unless_empty(fields::invoice_charge(*subject.object)));
-    // A session in payment mode may make an invoice of what was paid.
-    invoice.push_back(unless_empty(id_of(*subject.object, "invoice")));
+    livemode.push_back(subject.livemode ? 1 : 0);
+    intent.push_back(std::move(by_intent));
+    charge.push_back(std::move(by_charge));
+    invoice.push_back(std::move(of_invoice));
+  };
+  for (const PaymentSubject& subject : subjects) {
+    facts[subject.id];
+    // A session names its intent as an old invoice does. In payment mode it may make an invoice of what was
+    // paid.
+    add(subject, unless_empty(fields::invoice_payment_intent(*subject.object)),
+        unless_empty(fields::invoice_charge(*subject.object)),
+        unless_empty(id_of(*subject.object, "invoice")));
+    // Several payments may have paid for an invoice.
+    const Json& payments = list_of(*subject.object, "payments");
+    if (payments.size() < 2) continue;
+    for (const Json& payment : payments)
+      add(subject, unless_empty(id_of(at(payment, "payment"), "payment_intent")),
+          unless_empty(id_of(at(payment, "payment"), "charge")), std::nullopt);
   }
   if (id.empty()) return facts;
-  const pg::Rows rows = read_facts.run(id, account, intent, charge, livemode, invoice);
+  const pg::Rows rows = read_facts.run(id, account, livemode, intent, charge, invoice);
   std::map<std::pair<std::string, std::string>, credits::ChargeFacts>
       charges;  // by subject and charge or intent
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -13,6 +13,7 @@ namespace billing {
 struct PaymentSubject {
   std::string id;
   std::string account;
+  bool livemode;
   const Json* object;
 };
 
@@ -21,7 +22,6 @@ struct PaymentFacts {
   std::vector<Json> credit_notes;
 };
 // By id; those of which nothing is known are there with nothing.
-std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects,
-                                                       bool livemode);
+std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects);
 
 }  // namespace billing

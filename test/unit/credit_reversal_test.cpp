@@ -247,5 +247,21 @@ RC_GTEST_PROP(Target, IsNeverMoreThanTheGrantAndGrowsWithWhatIsPaidBack, ()) {
   RC_ASSERT(reversal_target(reversal, amount, policy).target >= before.target);
 }
 
+TEST(WentBack, OnceAllThatWasPaidIsRefundedOrLost) {
+  EXPECT_FALSE(went_back(of(facts(charge(1000)))));
+  EXPECT_FALSE(went_back(of(facts(charge(1000, 999)))));
+  EXPECT_TRUE(went_back(of(facts(charge(1000, 1000)))));
+  EXPECT_TRUE(went_back(of(facts(charge(1000, 400), {}, {dispute("lost", 600)}))));
+  for (const char* status : {"needs_response", "under_review", "won", "warning_closed"})
+    EXPECT_FALSE(went_back(of(facts(charge(1000), {}, {dispute(status)})))) << status;
+}
+
+TEST(WentBack, IsNotSaidOfWhatCostNothing) { EXPECT_FALSE(went_back(Reversal{})); }
+
+TEST(WentBack, TakesAllThePaymentsOfAnInvoice) {
+  EXPECT_FALSE(went_back(read_reversal(kInvoice, {facts(charge(400, 400)), facts(charge(600))}, {})));
+  EXPECT_TRUE(went_back(read_reversal(kInvoice, {facts(charge(400, 400)), facts(charge(600, 600))}, {})));
+}
+
 }  // namespace
 }  // namespace billing::credits

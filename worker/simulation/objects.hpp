@@ -96,7 +96,7 @@ struct Line {
 // What one invoice paid for.
 struct Paid {
   Seconds until = 0;
-  bool refunded = false;  // in full
+  bool returned = false;  // refunded in full, or lost in a dispute
   std::string invoice;
   Seconds created = 0;          // the invoice
   std::int64_t credits = 0;     // of its whole periods, prorations aside

@@ -84,7 +84,7 @@ void Account::set_refund_status(const BillPtr& bill, std::size_t index, const ch
 }
 
 void Account::follow_refunds(Bill& bill) {
-  if (bill.paid) bill.paid->refunded = bill.charge.amount_refunded() == bill.charge.amount;
+  if (bill.paid) bill.paid->returned = bill.charge.amount_refunded() == bill.charge.amount;
 }
 
 void Account::dispute(const BillPtr& bill, bool warning) {
@@ -111,12 +111,13 @@ void Account::dispute(const BillPtr& bill, bool warning) {
   later(kDay, 6 * kDay, [this, made, stage] {
     update("charge.dispute.updated", *made, [&] { made->status = stage + "under_review"; });
   });
-  later(10 * kDay, 50 * kDay, [this, made, warning] {
+  later(10 * kDay, 50 * kDay, [this, bill, made, warning] {
     const bool won = random_.chance(0.4);
     tick();
     made->status = warning ? "warning_closed" : won ? "won" : "lost";
     note("dispute_" + made->status);
     tell("charge.dispute.closed", *made);
+    if (!warning && !won && bill->paid) bill->paid->returned = true;
     if (warning || !won) return;
     tick();
     made->transactions.push_back(made->amount);

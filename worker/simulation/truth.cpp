@@ -15,7 +15,7 @@ Shape last_shape(const Account& account, const Subscription& s) {
 Time paid_through(const Subscription& s) {
   Time latest;
   for (const auto& paid : s.paid)
-    if (!paid->refunded) latest = std::max(latest.value_or(paid->until), paid->until);
+    if (!paid->returned) latest = std::max(latest.value_or(paid->until), paid->until);
   return latest;
 }
 
