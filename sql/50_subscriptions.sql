@@ -44,6 +44,20 @@ COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived 
 COMMENT ON COLUMN user_subscriptions.price_id IS 'of the primary (first) item; items has all of them';
 COMMENT ON COLUMN user_subscriptions.paid_through IS 'end of the latest period whose invoice is paid and whose money did not all go back';
 
+-- What somebody has bought and nothing was told of yet: until then no second purchase is offered.
+CREATE TABLE awaited_subscriptions (
+    user_id                text COLLATE "C" NOT NULL,
+    stripe_subscription_id text COLLATE "C" NOT NULL,
+    stripe_customer_id     text COLLATE "C" NOT NULL,
+    checkout_session_id    text COLLATE "C" NOT NULL,
+    stripe_account         text COLLATE "C" NOT NULL DEFAULT '',
+    livemode               boolean NOT NULL,
+    completed_at           timestamptz,
+    PRIMARY KEY (user_id, stripe_subscription_id)
+);
+COMMENT ON TABLE awaited_subscriptions IS
+    'subscriptions that a completed checkout bought and that no event has told of yet; follows the mirror';
+
 -- What happened to a user, one line a fact, with the event's own time and id.
 CREATE TABLE audit_logs (
     user_id       text COLLATE "C" NOT NULL,

@@ -112,6 +112,12 @@ BEGIN
                                                        FROM jsonb_array_elements(u.line -> 'items') i(line))))
                               FROM jsonb_array_elements(state -> 'subscriptions') u(line)
                              WHERE u.line ->> 'reason' = 'unmapped_price'), '{}');
+    why := why || coalesce((SELECT array_agg(format('%s was completed at %s, and nothing has been told of its %s: resend '
+                                                    'customer.subscription.created of it', w.checkout_session_id,
+                                                    w.completed_at, w.stripe_subscription_id)
+                                             ORDER BY w.stripe_subscription_id)
+                              FROM @extschema@.awaited_subscriptions w
+                             WHERE w.user_id = asked AND w.livemode = (mode = 'live')), '{}');
     IF EXISTS (SELECT FROM @extschema@.user_subscriptions s
                 WHERE s.user_id = asked AND s.livemode IS DISTINCT FROM (mode = 'live')) THEN
         why := why || format('subscriptions of the other mode do not count while billing.mode is %s', mode);

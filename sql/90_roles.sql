@@ -56,7 +56,8 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item, role);
     END LOOP;
     -- The state functions run with the caller's rights, so that they cost nothing extra; they read these.
-    readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'access_grants',
+    readable := CASE WHEN kind = 'app' THEN ARRAY['subscription_cache', 'user_subscriptions', 'awaited_subscriptions',
+                                                  'access_grants',
                                                   'subscription_plans', 'plan_prices', 'plan_features',
                                                   'credit_accounts', 'credit_grants', 'credit_holds',
                                                   'credit_transactions', 'credit_burns', 'payments',

@@ -11,6 +11,7 @@ SELECT pg_extension_config_dump('stripe_entitlements', '');
 SELECT pg_extension_config_dump('stripe_customer_links', '');
 SELECT pg_extension_config_dump('billing_users', '');
 SELECT pg_extension_config_dump('user_subscriptions', '');
+SELECT pg_extension_config_dump('awaited_subscriptions', '');
 SELECT pg_extension_config_dump('access_grants', '');
 SELECT pg_extension_config_dump('trial_usage', '');
 SELECT pg_extension_config_dump('audit_logs', '');

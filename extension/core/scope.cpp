@@ -88,6 +88,10 @@ Scope parse_scope(std::string_view value) {
   return scope;
 }
 
+bool names_scope(const Scope& scope, const Json& metadata) {
+  return scope.all || metadata_matches(scope, metadata);
+}
+
 bool in_scope(const Scope& scope, const Event& event) {
   if (scope.all || !event.object.is_object()) return true;
   const std::string& type = event.object_type;

@@ -21,5 +21,7 @@ struct Scope {
 // Throws JsonError with a message for people on a malformed value.
 Scope parse_scope(std::string_view value);
 bool in_scope(const Scope& scope, const Event& event);
+// Whether the metadata of something that tells no product says that it is ours.
+bool names_scope(const Scope& scope, const Json& metadata);
 
 }  // namespace billing

@@ -256,7 +256,7 @@ SubscriptionState judge_grant(const AccessGrant& grant, const AccessRules& rules
 }
 
 UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now,
-                     const std::vector<AccessGrant>& grants) {
+                     const std::vector<AccessGrant>& grants, bool awaited) {
   Clock clock(now);
   UserState user;
   user.planned = rules.plans != nullptr;
@@ -278,8 +278,13 @@ UserState judge_user(const std::vector<Subscription>& subscriptions, const Acces
     user.grant = i;
     user.effective = user.granted[i];
   }
+  // What to do about a subscription that runs comes first.
+  if (awaited && !user.effective.has_access && !user.effective.live) {
+    user.effective.reason = "subscription_awaited";
+    user.effective.next_step = "refetch_subscription";
+  }
   user.access_until = end_of_union(user);
-  user.can_purchase = rules.accept_payments && !blocked;
+  user.can_purchase = rules.accept_payments && !blocked && !awaited;
   user.valid_from = clock.from();
   user.valid_until = clock.until();
   return user;

@@ -72,8 +72,10 @@ struct UserState {
   Instant valid_from = kBeginningOfTime;
   Instant valid_until = kEndOfTime;
 };
+// `awaited`: a checkout was completed for a subscription that is not among these, because nothing was told of
+// it yet.
 UserState judge_user(const std::vector<Subscription>& subscriptions, const AccessRules& rules, Instant now,
-                     const std::vector<AccessGrant>& grants = {});
+                     const std::vector<AccessGrant>& grants = {}, bool awaited = false);
 
 // An item as people and programs see it, in states and in user_subscriptions.items.
 Json item_json(const SubscriptionItem& item);

@@ -18,8 +18,8 @@ struct TrialEligibility {
 
 // `tried` are the subscriptions that began with a trial, `owned` all there have been. Those that stand for
 // the free plan, and those that never began, use up nothing. `plan` is what is to be tried; empty for the
-// longest trial that is offered.
+// longest trial that is offered. `awaited`: one was bought that nothing was told of yet.
 TrialEligibility judge_trial(const std::vector<Subscription>& tried, const std::vector<Subscription>& owned,
-                             const Plans& plans, std::string_view plan);
+                             const Plans& plans, std::string_view plan, bool awaited = false);
 
 }  // namespace billing

@@ -16,8 +16,7 @@
 #include "functions/mirror.hpp"
 #include "functions/payments.hpp"
 #include "functions/stripe_entitlements.hpp"
-#include "functions/subscriptions.hpp"
-#include "functions/trials.hpp"
+#include "functions/subscription_follow.hpp"
 #include "pg/spi.hpp"
 #include "pg/subtransaction.hpp"
 
@@ -248,35 +247,15 @@ class Batch {
   }
 
   void follow_mirror() {
-    mirror::Touched touched;
-    const auto whole = [&](const std::string& customer) {
-      touched.customers.insert(customer);
-      touched.whole_customers.insert(customer);
-    };
-    for (const std::string& customer : newly_linked_)
-      if (users_.count(*user_of(customer)) > 0) whole(customer);
-    for (const std::string& customer : options_.follow) whole(customer);
-    for (const Work* work : open()) {
-      const Event& event = *work->event;
-      if (!concerns_user(*work) || user_of(work->customer) == nullptr) continue;
-      const std::string subscription = subscription_of(event);
-      if (!subscription.empty()) {
-        touched.customers.insert(work->customer);
-        touched.subscriptions.insert(subscription);
-      } else if (is_deletion(event.type) || tells_of_payback(event)) {
-        whole(work->customer);
-      }
-    }
-    std::vector<subscriptions::Owned> rows;
-    for (Subscription& subscription : mirror::subscriptions(touched)) {
-      const std::string* user = user_of(subscription.customer_id);
-      if (user != nullptr && users_.count(*user) > 0) rows.push_back({*user, std::move(subscription)});
-    }
-    subscriptions::store(rows);
-    // An event that comes late may be the only one that tells of a trial.
+    subscriptions::Following following;
     for (const Work* work : open())
-      if (concerns_user(*work) && work->event->object_type == "subscription") add_told(*work, rows);
-    trials::record(rows);
+      if (concerns_user(*work) && user_of(work->customer) != nullptr) following.works.push_back(work);
+    std::set<std::string> whole = options_.follow;
+    whole.insert(newly_linked_.begin(), newly_linked_.end());
+    for (const std::string& customer : whole) following.whole_customers.insert(customer);
+    for (const auto& [customer, link] : links_)
+      if (link.user_id && users_.count(*link.user_id) > 0) following.user_of[customer] = *link.user_id;
+    subscriptions::follow(following, settings_.scope);
   }
 
   void follow_payments() {
@@ -289,14 +268,6 @@ class Batch {
     const mirror::Payers& invoiced = dependencies_.told_by_invoices();
     for (Work* work : payments::follow(open(), whole, invoiced, users_, settings_.live))
       work->defer(kWaitingForLink + work->customer, "who pays is just being told");
-  }
-
-  void add_told(const Work& work, std::vector<subscriptions::Owned>& told) const {
-    const std::string* user = user_of(work.customer);
-    if (user == nullptr || users_.count(*user) == 0) return;
-    told.push_back({*user, read_subscription(work.event->object)});
-    told.back().subscription.account = work.event->account;
-    told.back().subscription.customer_id = work.customer;
   }
 
   void follow_credits() {
@@ -316,8 +287,8 @@ class Batch {
         add(Subject::Kind::invoice, event.object_id, work->customer);
       else if (event.object_type == "checkout.session")
         add(Subject::Kind::checkout, event.object_id, work->customer);
-      else if (begins_trial(event))
-        add_told(*work, trials);
+      else if (const std::string* user = begins_trial(event) ? user_of(work->customer) : nullptr)
+        trials.push_back(subscriptions::told_by(*work, *user));
       else if (event.object_type == "charge" || event.object_type == "invoice" ||
                event.object_type == "invoice_payment" || event.object_type == "credit_note" ||
                tells_of_charge(event))  // an invoice that grants nothing may be a pack's

@@ -4,6 +4,7 @@
 
 #include "functions/access_grants.hpp"
 #include "functions/arguments.hpp"
+#include "functions/awaited_subscriptions.hpp"
 #include "functions/links.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/shared_memory.hpp"
@@ -24,9 +25,10 @@ pg::Statement upsert(
     "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at");
 
 Computed computed_from(const std::string& user_id, const std::vector<Subscription>& subscriptions,
-                       const std::vector<AccessGrant>& grants, const Settings& settings, Instant now) {
+                       const std::vector<AccessGrant>& grants, bool awaited, const Settings& settings,
+                       Instant now) {
   Computed made;
-  made.state = judge_user(subscriptions, settings.access, now, grants);
+  made.state = judge_user(subscriptions, settings.access, now, grants, awaited);
   made.status = made.state.effective.state;
   made.json = state_json(user_id, subscriptions, made.state);
   made.json["credits"] = {{"balance", 0}, {"held", 0}, {"available", 0}};
@@ -40,7 +42,8 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
   const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
-  return computed_from(user_id, owned, access_grants::read(user_id), settings, now);
+  return computed_from(user_id, owned, access_grants::read(user_id), awaited::read(user_id, settings.live),
+                       settings, now);
 }
 
 void refuse_snapshots() {
@@ -53,12 +56,13 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   if (users.empty()) return;
   auto owned = subscriptions::read(users, settings.live);
   auto granted = access_grants::read(users);
+  const std::set<std::string> awaiting = awaited::read(users, settings.live);
   const Seconds second = now / 1'000'000;
   pg::Texts user_id, status, state;
   pg::Flags has_access;
   pg::Times valid_from, valid_until;
   for (const std::string& user : users) {
-    Computed made = computed_from(user, owned[user], granted[user], settings, now);
+    Computed made = computed_from(user, owned[user], granted[user], awaiting.count(user) > 0, settings, now);
     made.json["cached"] = true;
     made.json["cached_at"] = iso_time(second);
     made.json["expires_at"] = iso_time(second + settings.cache_ttl);

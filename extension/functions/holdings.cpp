@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "functions/access_grants.hpp"
+#include "functions/awaited_subscriptions.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
@@ -27,9 +28,9 @@ std::optional<BillingPeriod> period_of(const Subscription& subscription) {
 
 // What gives access, and what does not any more.
 void add_plans(Found& found, std::vector<Subscription> subscriptions, const std::vector<AccessGrant>& grants,
-               const Settings& settings, Instant now) {
+               bool awaited, const Settings& settings, Instant now) {
   std::sort(subscriptions.begin(), subscriptions.end(), is_newer);
-  const UserState state = judge_user(subscriptions, settings.access, now, grants);
+  const UserState state = judge_user(subscriptions, settings.access, now, grants, awaited);
   for (std::size_t i = 0; i < subscriptions.size(); ++i) {
     const Subscription& subscription = subscriptions[i];
     const bool has_access = state.each[i].has_access;
@@ -60,7 +61,8 @@ Found read(const std::string& user_id, const Settings& settings, Instant now) {
   found.plans = plans_of(settings);
   found.holdings.default_plan = found.plans->default_plan();
   auto owned = subscriptions::read({user_id}, settings.live);
-  add_plans(found, std::move(owned[user_id]), access_grants::read(user_id), settings, now);
+  add_plans(found, std::move(owned[user_id]), access_grants::read(user_id),
+            awaited::read(user_id, settings.live), settings, now);
   found.holdings.stripe_features = stripe_entitlements::read(user_id, settings.live);
   const pg::Rows rows = settings_by_hand.run(user_id, pg::Time{now});
   for (std::size_t i = 0; i < rows.size(); ++i) {

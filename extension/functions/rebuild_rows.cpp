@@ -14,6 +14,7 @@ namespace {
 // The columns that name a row of each table.
 #define KEY_OBJECT "stripe_account, livemode, object_type, object_id"
 #define KEY_LINK "stripe_customer_id"
+#define KEY_AWAITED "user_id, stripe_subscription_id"
 #define KEY_SUBSCRIPTION "user_id, stripe_subscription_id"
 #define KEY_AUDIT "user_id, fact"
 #define KEY_ENTITLEMENTS "stripe_account, livemode, stripe_customer_id"
@@ -33,6 +34,8 @@ pg::Statement read_part(
     READ_ROWS("stripe_objects", KEY_OBJECT, PART_OBJECTS("t"))
     " UNION ALL " READ_ROWS("stripe_customer_links", KEY_LINK, "t.stripe_customer_id = ANY ($1)")
     " UNION ALL " READ_ROWS("user_subscriptions", KEY_SUBSCRIPTION,
+                            "t.user_id IN" USERS " AND t.stripe_customer_id = ANY ($1)")
+    " UNION ALL " READ_ROWS("awaited_subscriptions", KEY_AWAITED,
                             "t.user_id IN" USERS " AND t.stripe_customer_id = ANY ($1)")
     " UNION ALL " READ_ROWS("audit_logs", KEY_AUDIT, "t.user_id IN" USERS " AND t.event_id = ANY ($3)")
     " UNION ALL " READ_ROWS("stripe_entitlements", KEY_ENTITLEMENTS, "t.stripe_customer_id = ANY ($1)")
@@ -54,6 +57,8 @@ pg::Statement empty_objects("DELETE FROM @stripe_objects o WHERE o.finality >= 0
          "  AND p.stripe_created = o.event_created)");
 pg::Statement empty_subscriptions(
     "DELETE FROM @user_subscriptions u WHERE u.stripe_customer_id = ANY ($1) AND u.user_id IN" USERS);
+pg::Statement empty_awaited(
+    "DELETE FROM @awaited_subscriptions w WHERE w.stripe_customer_id = ANY ($1) AND w.user_id IN" USERS);
 pg::Statement empty_enrollments(
     "DELETE FROM @enrollments e USING @payments p WHERE p.stripe_customer_id = ANY ($1)"
     " AND e.user_id = p.user_id AND e.payment_id = p.payment_id");
@@ -89,6 +94,7 @@ struct Writer {
 std::map<std::string, Writer> writers = {WRITER("stripe_objects", KEY_OBJECT),
                                          WRITER("stripe_customer_links", KEY_LINK),
                                          WRITER("user_subscriptions", KEY_SUBSCRIPTION),
+                                         WRITER("awaited_subscriptions", KEY_AWAITED),
                                          WRITER("audit_logs", KEY_AUDIT),
                                          WRITER("stripe_entitlements", KEY_ENTITLEMENTS),
                                          WRITER("payments", KEY_PAYMENT),
@@ -117,6 +123,7 @@ void empty(const Part& part, const std::set<std::string>& events) {
   const pg::Texts customers = texts(part.customers);
   empty_objects.run(customers, texts(part.objects));
   empty_subscriptions.run(customers);
+  empty_awaited.run(customers);
   empty_enrollments.run(customers);
   empty_payments.run(customers);
   empty_trials.run(customers);

@@ -3,6 +3,7 @@
 
 #include "core/trial_eligibility.hpp"
 #include "functions/arguments.hpp"
+#include "functions/awaited_subscriptions.hpp"
 #include "functions/plan_store.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
@@ -81,8 +82,9 @@ PG_BILLING_FUNCTION(is_trial_eligible) {
     if (!PG_ARGISNULL(1) && offered.find(plan) == nullptr)
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, "there is no plan \"" + shorten(plan) + "\"",
                          "SELECT id FROM subscription_plans lists them; leave it out for any of them.");
-    judged = judge_trial(trials::read(user_id, rules.live),
-                         subscriptions::read({user_id}, rules.live)[user_id], offered, plan);
+    judged =
+        judge_trial(trials::read(user_id, rules.live), subscriptions::read({user_id}, rules.live)[user_id],
+                    offered, plan, awaited::read(user_id, rules.live));
   }
   return jsonb_datum(to_text(Json{{"user_id", user_id},
                                   {"eligible", judged.eligible},

@@ -16,6 +16,7 @@ TABLES = {
     "billing_users": "user_id",
     "user_subscriptions": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
+    "awaited_subscriptions": "user_id, stripe_subscription_id",
     "trial_usage": "user_id, stripe_subscription_id",
     "payments": "user_id, payment_id",
     "enrollments": "user_id, item_id, payment_id",

@@ -120,8 +120,8 @@ class Database:
         def key(row):
             return sorted((name, repr(value)) for name, value in row.items())
         tables = tables or ("stripe_events", "stripe_objects", "stripe_customer_links", "billing_users",
-                            "user_subscriptions", "trial_usage", "audit_logs", "credit_grants", "payments",
-                            "enrollments")
+                            "user_subscriptions", "awaited_subscriptions", "trial_usage", "audit_logs", "credit_grants",
+                            "payments", "enrollments")
         hidden = self.VOLATILE | set(ignore)
         return {table: sorted(({name: value for name, value in row.items()
                                 if name not in hidden | self.OF_ARRIVAL.get(table, set())}

@@ -14,6 +14,7 @@ TABLES = {
     "stripe_customer_links": "stripe_customer_id",
     "billing_users": "user_id",
     "user_subscriptions": "user_id, stripe_subscription_id",
+    "awaited_subscriptions": "user_id, stripe_subscription_id",
     "trial_usage": "user_id, stripe_subscription_id",
     "audit_logs": "user_id, fact",
     "credit_grants": "user_id, grant_key",

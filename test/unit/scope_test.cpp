@@ -108,6 +108,14 @@ TEST(Scope, AnUpdateThatLeavesTheScopeIsStillOurs) {
                fixtures::update("customer.subscription.updated", fixtures::new_subscription(), previous)));
 }
 
+TEST(Scope, MetadataAloneSaysWhatTellsNoProduct) {
+  const Scope scope = parse_scope(R"({"products": ["prod_1"], "metadata": {"app": "shop"}})");
+  EXPECT_TRUE(names_scope(scope, {{"app", "shop"}, {"more", "of it"}}));
+  EXPECT_FALSE(names_scope(scope, {{"app", "other"}}));
+  EXPECT_FALSE(names_scope(scope, Json()));
+  EXPECT_TRUE(names_scope(Scope{}, Json()));
+}
+
 TEST(Scope, OtherTypesAreAlwaysOurs) {
   for (const Json& object :
        {Json{{"id", "cus_1"}, {"object", "customer"}}, Json{{"id", "prod_1"}, {"object", "product"}},

@@ -47,6 +47,14 @@ TEST(Trial, WhatNeverBeganUsesUpNothing) {
   EXPECT_EQ(reason({}, {to("pro", 2900, "incomplete"), to("pro", 2900, "incomplete_expired")}), "eligible");
 }
 
+TEST(Trial, WaitsForWhatWasBoughtAndNotToldOf) {
+  const TrialEligibility judged = judge_trial({}, {}, offers(), "pro", true);
+  EXPECT_FALSE(judged.eligible);
+  EXPECT_EQ(judged.reason, "subscription_awaited");
+  EXPECT_EQ(judged.next_step, "refetch_subscription");
+  EXPECT_EQ(judge_trial({to("pro")}, {}, offers(), "pro", true).reason, "trial_used");
+}
+
 TEST(Trial, TheFreePlanUsesUpNothing) {
   EXPECT_EQ(reason({to("free", 0)}, {to("free", 0)}), "eligible");
   EXPECT_EQ(reason({to("free", 0), to("pro")}, {}), "trial_used");

@@ -111,6 +111,30 @@ TEST(User, PurchasesAreBlockedByWhatIsLive) {
   EXPECT_TRUE(of_user({ending}, kEnd).can_purchase);
 }
 
+UserState awaiting(const std::vector<Subscription>& all, Seconds now = kStart) {
+  return judge_user(all, {}, instant(now), {}, true);
+}
+
+TEST(User, WhatWasBoughtAndNotToldOfBlocksPurchases) {
+  const UserState first = awaiting({});
+  EXPECT_EQ(first.effective.state, "no_subscription");
+  EXPECT_EQ(first.effective.reason, "subscription_awaited");
+  EXPECT_EQ(first.effective.next_step, "refetch_subscription");
+  EXPECT_FALSE(first.can_purchase);
+  for (const Subscription& over :
+       {canceled(kStart), with_status("incomplete_expired"), with_status("incomplete")}) {
+    const UserState again = awaiting({over});
+    EXPECT_EQ(again.effective.state, of_user({over}).effective.state);
+    EXPECT_EQ(again.effective.reason, "subscription_awaited") << over.status;
+    EXPECT_FALSE(again.can_purchase);
+  }
+  for (const char* status : {"active", "past_due", "unpaid", "paused"}) {
+    const UserState running = awaiting({with_status(status)}, kGraceEnd);
+    EXPECT_EQ(running.effective.next_step, of_user({with_status(status)}, kGraceEnd).effective.next_step);
+    EXPECT_FALSE(running.can_purchase);
+  }
+}
+
 TEST(User, AmbiguityOfOneIsAmbiguityOfAll) {
   Subscription unclear = named(canceled(kStart), "sub_2", kStart - kDay);
   unclear.ambiguous = true;

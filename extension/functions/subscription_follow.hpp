@@ -1,0 +1,25 @@
+// How the users' subscriptions follow the mirror.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/scope.hpp"
+#include "functions/subscriptions.hpp"
+#include "functions/work.hpp"
+
+namespace billing::subscriptions {
+
+struct Following {
+  std::vector<const Work*> works;              // of linked users
+  std::set<std::string> whole_customers;       // everything of these is looked at
+  std::map<std::string, std::string> user_of;  // customers whose user is locked
+};
+void follow(const Following& following, const Scope& scope);
+
+// As the event tells it, whatever the mirror has.
+Owned told_by(const Work& work, const std::string& user_id);
+
+}  // namespace billing::subscriptions
