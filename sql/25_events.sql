@@ -30,9 +30,9 @@ CREATE FUNCTION retry_stripe_events(max_rows integer DEFAULT 100,
     AS 'MODULE_PATHNAME', 'retry_stripe_events';
 COMMENT ON FUNCTION retry_stripe_events(integer) IS 'applies events whose retry is due, oldest first';
 
-CREATE FUNCTION replay_stripe_event(stripe_event_id text)
+CREATE FUNCTION replay_stripe_event(stripe_event_id text, reason text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
     AS 'MODULE_PATHNAME', 'replay_stripe_event';
-COMMENT ON FUNCTION replay_stripe_event(text) IS 'applies a stored event again, whatever became of it; doubles nothing';
+COMMENT ON FUNCTION replay_stripe_event(text, text) IS 'applies a stored event again, whatever became of it; doubles nothing';

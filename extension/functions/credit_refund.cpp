@@ -1,6 +1,7 @@
 // refund_credits: a job that failed gives back exactly what it took.
 #include <algorithm>
 
+#include "functions/audit.hpp"
 #include "functions/credit_call.hpp"
 #include "functions/credit_store.hpp"
 #include "pg/spi.hpp"
@@ -118,7 +119,13 @@ PG_BILLING_FUNCTION(refund_credits) {
     } else {
       if (account == nullptr) find_debit(user_id, id);  // raises: there is none
       answer = refund(accounts, user_id, id, wanted, note, rules);
-      if (answer["success"] == true) answers.keep(request, answer);
+      if (answer["success"] == true) {
+        audit::Entry entry = audit::done_by_hand(user_id, "credits_refunded",
+                                                 "transaction:" + std::to_string(id), note.description);
+        entry.details = {{"refunded", answer["refunded"]}, {"lapsed", answer["lapsed"]}};
+        audit::write({entry});
+        answers.keep(request, answer);
+      }
       store::save(accounts);
       answers.save();
     }

@@ -6,6 +6,7 @@
 
 #include "core/signature.hpp"
 #include "functions/arguments.hpp"
+#include "functions/audit.hpp"
 #include "functions/batch.hpp"
 #include "functions/inbox.hpp"
 #include "pg/spi.hpp"
@@ -236,7 +237,13 @@ PG_BILLING_FUNCTION(retry_stripe_events) {
 }
 
 PG_BILLING_FUNCTION(replay_stripe_event) {
+  // Whose customer it is about by now, if anybody's.
+  static pg::Statement read_user(
+      "SELECT l.user_id FROM @stripe_events e JOIN @stripe_customer_links l"
+      "  ON l.stripe_customer_id = e.stripe_customer_id WHERE e.stripe_event_id = $1 AND l.user_id IS NOT "
+      "NULL");
   const std::string id = text_argument(fcinfo, 0, "stripe_event_id");
+  const std::string reason = PG_ARGISNULL(1) ? "" : text_argument(fcinfo, 1, "reason");
   const Oid schema = pg::function_schema(fcinfo);
   require_safe_transaction();
   Json json;
@@ -253,6 +260,11 @@ PG_BILLING_FUNCTION(replay_stripe_event) {
     stored[0].work.tries = 0;
     apply_stored(stored, settings(schema));
     json = outcome_json(stored[0].work);
+    const pg::Rows rows = read_user.run(id);
+    audit::Entry entry =
+        audit::done_by_hand(rows.empty() ? "" : rows.text(0, 0), "event_replayed", id, reason);
+    entry.details = {{"outcome", json["outcome"]}};
+    audit::write({entry});
   }
   return jsonb_datum(to_text(json));
 }

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "functions/arguments.hpp"
+#include "functions/audit.hpp"
 #include "functions/batch.hpp"
 #include "functions/rebuild.hpp"
 #include "functions/rebuild_rows.hpp"
@@ -116,6 +117,18 @@ class Rebuild {
   std::vector<rebuild::Difference> found_;
 };
 
+// Keeps who repaired how much.
+void tell_repairs(const std::vector<rebuild::Difference>& found, Oid schema) {
+  std::map<std::string, int> repaired;
+  for (const rebuild::Difference& one : found)
+    if (one.repaired) ++repaired[one.table];
+  if (repaired.empty()) return;
+  pg::Session session(schema, pg::Session::Access::read_write);
+  audit::Entry entry = audit::done_by_hand("", "billing_state_rebuilt", "", "");
+  entry.details = repaired;
+  audit::write({entry});
+}
+
 }  // namespace
 
 PG_BILLING_FUNCTION(rebuild_billing_state) {
@@ -123,8 +136,9 @@ PG_BILLING_FUNCTION(rebuild_billing_state) {
     throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "apply must not be null",
                        "Leave it out to see what differs; true repairs it.");
   require_safe_transaction();
-  const std::vector<rebuild::Difference> found =
-      Rebuild(pg::function_schema(fcinfo), PG_GETARG_BOOL(0)).run();
+  const Oid schema = pg::function_schema(fcinfo);
+  const std::vector<rebuild::Difference> found = Rebuild(schema, PG_GETARG_BOOL(0)).run();
+  tell_repairs(found, schema);
   struct Line {
     const char* table;
     Datum key;

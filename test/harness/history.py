@@ -30,7 +30,9 @@ GRANTS_DUE = """(SELECT user_id, regexp_replace(grant_key, ':more:[0-9]+$', '') 
                    FROM {s}.credit_grants
                   GROUP BY user_id, 2, category, source, stripe_invoice_id, priority, requires_subscription, rollover, 10
                  HAVING sum(amount - reversal_target) > 0)"""
-ROWS = {"credit_grants": GRANTS_DUE, "audit_logs": "(SELECT * FROM {s}.audit_logs WHERE action <> 'setting_changed')"}
+BY_EVENTS = """(SELECT * FROM {s}.audit_logs
+                 WHERE action NOT IN ('setting_changed', 'event_replayed', 'billing_state_rebuilt'))"""
+ROWS = {"credit_grants": GRANTS_DUE, "audit_logs": BY_EVENTS}
 # What an event waited for last depends on who came first.
 HIDDEN = sorted(Database.VOLATILE | {"waiting_for"})
 

@@ -190,7 +190,7 @@ UNION ALL SELECT 'link', (to_jsonb(l) - 'linked_at' - 'created_at')::text FROM s
 UNION ALL SELECT 'user', u.user_id FROM billing_users u
 UNION ALL SELECT 'subscription', (to_jsonb(s) - 'updated_at')::text FROM user_subscriptions s
 UNION ALL SELECT 'trial', (to_jsonb(t) - 'created_at')::text FROM trial_usage t
-UNION ALL SELECT 'audit', (to_jsonb(a) - 'created_at')::text FROM audit_logs a
+UNION ALL SELECT 'audit', (to_jsonb(a) - 'created_at')::text FROM audit_logs a WHERE a.action <> 'event_replayed'
 UNION ALL SELECT 'cache', concat_ws(' ', user_id, state - 'cached_at' - 'expires_at') FROM subscription_cache c
 $$;
 
