@@ -1,5 +1,6 @@
 CREATE FUNCTION process_stripe_events(payloads text[], options jsonb DEFAULT '{}',
-                                      OUT ordinal integer, OUT stripe_event_id text, OUT outcome text, OUT error text)
+                                      OUT ordinal integer, OUT stripe_event_id text, OUT outcome text, OUT error text,
+                                      OUT event_type text, OUT activity text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
@@ -23,7 +24,8 @@ COMMENT ON FUNCTION receive_stripe_webhook(text, text, jsonb) IS
     'verifies the Stripe-Signature header against billing_webhook_secrets, then processes the payload';
 
 CREATE FUNCTION retry_stripe_events(max_rows integer DEFAULT 100,
-                                    OUT stripe_event_id text, OUT outcome text, OUT error text)
+                                    OUT stripe_event_id text, OUT outcome text, OUT error text,
+                                    OUT event_type text, OUT activity text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'

@@ -42,8 +42,10 @@ void log_outcome(const Webhook& webhook, const EventResult& result,
 void log_retry(const EventResult& result) {
   log::Line(level_of(result.outcome), event_of(result.outcome))
       .add("stripe_event_id", result.id)
+      .add("event_type", result.type)
       .add("outcome", result.outcome)
       .add("retry", true)
+      .add("activity", result.activity)
       .add("error", result.error);
 }
 

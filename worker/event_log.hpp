@@ -13,7 +13,8 @@ namespace billing::worker {
 // stripe_webhook_handled_successfully, _duplicate, _parked or _failed: one line per event, after its commit.
 void log_outcome(const Webhook& webhook, const EventResult& result,
                  std::chrono::steady_clock::duration latency);
-// The same for an event that the housekeeping tried again.
+// The same for an event that was stored before: tried again by the housekeeping, or with a batch that brought
+// what it waited for.
 void log_retry(const EventResult& result);
 // stripe_webhook_verified, at level debug.
 void log_verified(const Webhook& webhook);

@@ -159,8 +159,7 @@ asio::awaitable<void> Housekeeping::retry() {
     const Reply reply = co_await store_.retry(kRetryRows);
     note_failure("retry_stripe_events", reply);
     if (!reply.ok()) co_return;
-    for (const auto& row : reply.rows) {
-      const EventResult result{row.at(0).value_or(""), row.at(1).value_or(""), row.at(2).value_or("")};
+    for (const EventResult& result : Store::retried(reply)) {
       ++runtime_.metrics.retried[result.outcome];
       log_retry(result);
     }

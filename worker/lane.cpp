@@ -232,11 +232,15 @@ void Lane::deliver(const Batch& batch, const Reply& reply) {
   }
   const auto now = Clock::now();
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    const EventResult& result = (*results)[i];
+    const EventResult& result = results->of_payloads[i];
     ++runtime_.metrics.outcomes[result.outcome];
     if (result.outcome == "duplicate") ++runtime_.metrics.duplicates;
     log_outcome(batch[i]->webhook, result, now - batch[i]->arrived);
     answer(*batch[i], {std::nullopt, result});
+  }
+  for (const EventResult& result : results->woken) {
+    ++runtime_.metrics.retried[result.outcome];
+    log_retry(result);
   }
 }
 

@@ -1,6 +1,7 @@
 // The extension as the worker sees it.
 #include "worker/store.hpp"
 
+#include <algorithm>
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 
@@ -43,6 +44,13 @@ std::string quoted(const std::string& identifier) {
 
 std::string text_at(const Reply& reply, std::size_t column) {
   return reply.rows.at(0).at(column).value_or("");
+}
+
+// Id, outcome, error, type and activity.
+template <typename Row>
+EventResult result_from(const Row& row) {
+  const auto text = [&](std::size_t column) { return row.at(column).value_or(""); };
+  return {text(0), text(1), text(2), text(3), text(4)};
 }
 
 std::optional<Problem> unanswered(const Reply& reply) {
@@ -125,30 +133,41 @@ asio::awaitable<Reply> Store::process(const std::vector<std::string_view>& paylo
   for (const std::string_view endpoint : endpoints) names.push_back(endpoint);
   std::vector<Parameter> parameters;
   parameters.push_back(text_array(payloads));
-  parameters.push_back(json_text(Json{{"endpoints", std::move(names)}}.dump()));
-  std::string sql = "SELECT ordinal, stripe_event_id, outcome, error FROM " +
+  parameters.push_back(json_text(Json{{"endpoints", std::move(names)}, {"woken", true}}.dump()));
+  std::string sql = "SELECT stripe_event_id, outcome, error, event_type, activity, ordinal FROM " +
                     function("process_stripe_events($1::pg_catalog.text[], $2::pg_catalog.jsonb)");
   return database_.query(std::move(sql), std::move(parameters), limit);
 }
 
-std::optional<std::vector<EventResult>> Store::results(const Reply& reply, std::size_t payloads) {
-  std::vector<EventResult> results(payloads);
+std::optional<Store::Results> Store::results(const Reply& reply, std::size_t payloads) {
+  Results results;
+  results.of_payloads.resize(payloads);
   std::vector<bool> seen(payloads, false);
   for (const auto& row : reply.rows) {
-    if (row.size() != 4 || !row[0] || !row[2]) return std::nullopt;
+    if (row.size() != 6 || !row[1]) return std::nullopt;
+    if (!row[5]) {
+      results.woken.push_back(result_from(row));
+      continue;
+    }
     std::size_t ordinal = 0;
-    std::from_chars(row[0]->data(), row[0]->data() + row[0]->size(), ordinal);
+    std::from_chars(row[5]->data(), row[5]->data() + row[5]->size(), ordinal);
     if (ordinal < 1 || ordinal > payloads || seen[ordinal - 1]) return std::nullopt;
     seen[ordinal - 1] = true;
-    results[ordinal - 1] = {row[1].value_or(""), *row[2], row[3].value_or("")};
+    results.of_payloads[ordinal - 1] = result_from(row);
   }
-  if (reply.rows.size() != payloads) return std::nullopt;
+  if (std::find(seen.begin(), seen.end(), false) != seen.end()) return std::nullopt;
+  return results;
+}
+
+std::vector<EventResult> Store::retried(const Reply& reply) {
+  std::vector<EventResult> results;
+  for (const auto& row : reply.rows) results.push_back(result_from(row));
   return results;
 }
 
 asio::awaitable<Reply> Store::retry(int rows) {
-  return database_.query("SELECT stripe_event_id, outcome, error FROM " + function("retry_stripe_events(") +
-                             std::to_string(rows) + ")",
+  return database_.query("SELECT stripe_event_id, outcome, error, event_type, activity FROM " +
+                             function("retry_stripe_events(") + std::to_string(rows) + ")",
                          {}, kHousekeepingLimit);
 }
 

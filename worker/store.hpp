@@ -18,6 +18,8 @@ struct EventResult {
   std::string id;
   std::string outcome;  // processed, duplicate, parked, ignored, failed
   std::string error;
+  std::string type;      // of those that were stored before
+  std::string activity;  // what it did; "" for most events
 };
 
 // Whose fault an error is, and so what to do about it.
@@ -43,10 +45,16 @@ class Store {
   boost::asio::awaitable<Reply> process(const std::vector<std::string_view>& payloads,
                                         const std::vector<std::string_view>& endpoints,
                                         std::chrono::milliseconds limit);
-  // The rows of a successful process() in the order of the payloads; nothing when a row is missing.
-  static std::optional<std::vector<EventResult>> results(const Reply& reply, std::size_t payloads);
+  // The rows of a successful process(), in the order of the payloads, and those of events that had waited for
+  // what these brought; nothing when a row is missing.
+  struct Results {
+    std::vector<EventResult> of_payloads;
+    std::vector<EventResult> woken;
+  };
+  static std::optional<Results> results(const Reply& reply, std::size_t payloads);
 
   boost::asio::awaitable<Reply> retry(int rows);
+  static std::vector<EventResult> retried(const Reply& reply);
   boost::asio::awaitable<Reply> refresh(int rows);
   boost::asio::awaitable<Reply> figures();
 

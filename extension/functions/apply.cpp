@@ -12,8 +12,10 @@ namespace {
 // Runs the batch in a subtransaction; a second time without the events that it woke, which may be what
 // failed.
 std::optional<pg::Failure> attempt(const std::vector<Work*>& works, const Settings& settings,
-                                   const BatchOptions& options) {
-  auto failure = pg::attempt([&] { run_batch(works, settings, options); });
+                                   const BatchOptions& options, std::vector<Told>& woken) {
+  std::vector<Told> with_these;
+  auto failure = pg::attempt([&] { with_these = run_batch(works, settings, options); });
+  if (!failure) woken.insert(woken.end(), with_these.begin(), with_these.end());
   if (!failure || failure->is_systems() || failure->code == ERRCODE_LOCK_NOT_AVAILABLE || works.size() > 1)
     return failure;
   for (Work* work : works) work->reset();
@@ -24,13 +26,13 @@ std::optional<pg::Failure> attempt(const std::vector<Work*>& works, const Settin
 
 // `busy` collects the customers for whom a lock was waited for in vain: once is enough for each.
 void apply_alone(Work* work, const Settings& settings, const BatchOptions& options,
-                 std::set<std::string>& busy) {
+                 std::set<std::string>& busy, std::vector<Told>& woken) {
   const bool known_busy = !work->customer.empty() && busy.count(work->customer) > 0;
   std::optional<pg::Failure> failure;
   if (known_busy)
     failure = pg::Failure{ERRCODE_LOCK_NOT_AVAILABLE, "", nullptr};
   else
-    failure = attempt({work}, settings, options);
+    failure = attempt({work}, settings, options, woken);
   if (!failure) return;
   if (failure->is_systems()) failure->rethrow();
   work->reset();
@@ -69,18 +71,22 @@ void read_payload(Work& work) {
   work.reset();
 }
 
-void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options) {
-  const auto failure = attempt(works, settings, options);
-  if (!failure) return;
+std::vector<Told> apply_batch(const std::vector<Work*>& works, const Settings& settings,
+                              const BatchOptions& options) {
+  std::vector<Told> woken;
+  const auto failure = attempt(works, settings, options, woken);
+  if (!failure) return woken;
   if (failure->is_systems() || works.empty()) failure->rethrow();
   std::set<std::string> busy;
   for (Work* work : works) {
     work->reset();
-    apply_alone(work, settings, options, busy);
+    apply_alone(work, settings, options, busy, woken);
   }
+  return woken;
 }
 
-void apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings, const BatchOptions& options) {
+std::vector<Told> apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings,
+                               const BatchOptions& options) {
   std::vector<Work*> works;
   for (inbox::Stored& one : stored) {
     Work& work = one.work;
@@ -93,7 +99,7 @@ void apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings, 
       work.reset();
     }
   }
-  if (!works.empty()) apply_batch(works, settings, options);
+  return works.empty() ? std::vector<Told>{} : apply_batch(works, settings, options);
 }
 
 void require_safe_transaction() {

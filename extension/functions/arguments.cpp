@@ -113,6 +113,16 @@ std::string text_option(const Json& options, const char* name) {
   return value.get<std::string>();
 }
 
+bool flag_option(const Json& options, const char* name) {
+  const Json& value = at(options, name);
+  if (value.is_null()) return false;
+  if (!value.is_boolean())
+    throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       "option \"" + std::string(name) + "\" must be true or false, not " + to_text(value),
+                       "Leave it out for false.");
+  return value.get<bool>();
+}
+
 int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max) {
   const int value = PG_ARGISNULL(index) ? 0 : PG_GETARG_INT32(index);
   if (value < 1 || value > max)

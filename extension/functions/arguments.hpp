@@ -24,6 +24,8 @@ Json json_argument(FunctionCallInfo fcinfo, int index, const char* name);
 Json options_argument(FunctionCallInfo fcinfo, int index, std::initializer_list<const char*> known);
 // An option that is text; "" when absent or null.
 std::string text_option(const Json& options, const char* name);
+// An option that is true or false; false when absent or null.
+bool flag_option(const Json& options, const char* name);
 // A row limit: 1 to `max`.
 int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max);
 

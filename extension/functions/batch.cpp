@@ -58,6 +58,12 @@ class Batch {
     dependencies_.follow_plans(settings_);
   }
 
+  std::vector<Told> woken() const {
+    std::vector<Told> all;
+    for (const inbox::Stored& stored : woken_) all.push_back(told_of(stored.work));
+    return all;
+  }
+
  private:
   std::vector<Work*> open() const {
     std::vector<Work*> left;
@@ -360,8 +366,20 @@ class Batch {
 
 }  // namespace
 
-void run_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options) {
-  Batch(works, settings, options).run();
+Told told_of(const Work& work) {
+  Told told{work.ordinal, work.id, work.outcome, work.error, "", ""};
+  if (!work.event) return told;
+  told.type = work.event->type;
+  if (work.outcome == Outcome::processed)
+    if (const auto activity = activity_of(*work.event)) told.activity = activity->action;
+  return told;
+}
+
+std::vector<Told> run_batch(const std::vector<Work*>& works, const Settings& settings,
+                            const BatchOptions& options) {
+  Batch batch(works, settings, options);
+  batch.run();
+  return batch.woken();
 }
 
 }  // namespace billing

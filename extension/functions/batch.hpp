@@ -34,16 +34,30 @@ struct BatchOptions {
 // Parses the payload into its event; one that cannot be read is settled as failed for good.
 void read_payload(Work& work);
 
-// Applies the events: every step, once, in the current transaction.
-void run_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options);
+// What became of an event.
+struct Told {
+  int ordinal = 0;  // as in Work
+  std::string id;
+  Outcome outcome = Outcome::processed;
+  std::string error;
+  std::string type;      // "" when it is not known
+  std::string activity;  // what it did, as in audit_logs.action; "" when nothing
+};
+Told told_of(const Work& work);
+
+// Applies the events: every step, once, in the current transaction. Returns those that were stored before and
+// have been applied with these, because what they waited for has come.
+std::vector<Told> run_batch(const std::vector<Work*>& works, const Settings& settings,
+                            const BatchOptions& options);
 
 // Applies the events in one subtransaction. When one raises, everything is undone and each is applied in its
 // own; those that raise again are stored as failed. Errors of the system (not the event's) are re-thrown.
-void apply_batch(const std::vector<Work*>& works, const Settings& settings, const BatchOptions& options = {});
+std::vector<Told> apply_batch(const std::vector<Work*>& works, const Settings& settings,
+                              const BatchOptions& options = {});
 
 // The same with events that are stored already, for another try.
-void apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings,
-                  const BatchOptions& options = {});
+std::vector<Told> apply_stored(std::vector<inbox::Stored>& stored, const Settings& settings,
+                               const BatchOptions& options = {});
 
 // Refuses transactions in which events cannot be applied safely: read-only, REPEATABLE READ and above,
 // synchronous_commit = off.

@@ -92,11 +92,11 @@ std::vector<Work*> pointers(std::vector<Work>& works) {
   return all;
 }
 
-void process(std::vector<Work>& works, Oid schema) {
+std::vector<Told> process(std::vector<Work>& works, Oid schema) {
   require_safe_transaction();
   for (Work& work : works) read_payload(work);
   pg::Session session(schema, pg::Session::Access::read_write);
-  apply_batch(pointers(works), settings(schema));
+  return apply_batch(pointers(works), settings(schema));
 }
 
 Json outcome_json(const Work& work) {
@@ -115,33 +115,37 @@ Datum process_one(const std::string& payload, const Json& options, Oid schema) {
   return jsonb_datum(to_text(outcome_json(works[0])));
 }
 
-// One row of a materialised result: the ordinal where there is one, then id, outcome and error.
+// One row of a materialised result: with the ordinal where the function has one, null for what was not
+// passed.
 struct ResultRow {
   int ordinal;
-  const char* id;
-  const char* outcome;
-  const char* error;
+  const char* texts[5];  // id, outcome, error, type and activity; null for none
 };
 
-Datum return_rows(FunctionCallInfo fcinfo, const std::vector<const Work*>& works, bool with_ordinal) {
+Datum return_rows(FunctionCallInfo fcinfo, const std::vector<Told>& told, bool with_ordinal) {
+  const auto unless_empty = [](const std::string& text) { return text.empty() ? nullptr : text.c_str(); };
   std::vector<ResultRow> rows;
-  for (const Work* work : works)
-    rows.push_back({work->ordinal, work->id.c_str(), name_of(work->outcome),
-                    work->error.empty() ? nullptr : work->error.c_str()});
+  for (const Told& one : told)
+    rows.push_back({one.ordinal,
+                    {one.id.c_str(), name_of(one.outcome), unless_empty(one.error), unless_empty(one.type),
+                     unless_empty(one.activity)}});
   const ResultRow* first = rows.data();
   const std::size_t count = rows.size();
   pg::guard([&] {
     materialize(fcinfo);
     ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     for (std::size_t i = 0; i < count; ++i) {
-      Datum values[4];
-      bool nulls[4] = {false, false, false, false};
+      Datum values[6];
+      bool nulls[6];
       int column = 0;
-      if (with_ordinal) values[column++] = Int32GetDatum(first[i].ordinal);
-      values[column++] = CStringGetTextDatum(first[i].id);
-      values[column++] = CStringGetTextDatum(first[i].outcome);
-      nulls[column] = first[i].error == nullptr;
-      values[column] = nulls[column] ? Datum(0) : CStringGetTextDatum(first[i].error);
+      if (with_ordinal) {
+        nulls[column] = first[i].ordinal == 0;
+        values[column++] = Int32GetDatum(first[i].ordinal);
+      }
+      for (const char* text : first[i].texts) {
+        nulls[column] = text == nullptr;
+        values[column++] = text == nullptr ? Datum(0) : CStringGetTextDatum(text);
+      }
       tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
   });
@@ -168,16 +172,18 @@ std::vector<std::string> webhook_secrets() {
 
 PG_BILLING_FUNCTION(process_stripe_events) {
   const std::vector<std::string_view> payloads = payloads_argument(fcinfo);
-  const Json options = options_argument(fcinfo, 1, {"endpoint", "endpoints"});
+  const Json options = options_argument(fcinfo, 1, {"endpoint", "endpoints", "woken"});
+  const bool with_woken = flag_option(options, "woken");
   std::vector<Work> works(payloads.size());
   for (std::size_t i = 0; i < payloads.size(); ++i) {
     works[i].ordinal = static_cast<int>(i) + 1;
     works[i].payload = payloads[i];
   }
   set_endpoints(works, options);
-  process(works, pg::function_schema(fcinfo));
-  std::vector<const Work*> all;
-  for (const Work& work : works) all.push_back(&work);
+  const std::vector<Told> woken = process(works, pg::function_schema(fcinfo));
+  std::vector<Told> all;
+  for (const Work& work : works) all.push_back(told_of(work));
+  if (with_woken) all.insert(all.end(), woken.begin(), woken.end());
   return return_rows(fcinfo, all, true);
 }
 
@@ -216,24 +222,22 @@ PG_BILLING_FUNCTION(retry_stripe_events) {
   const Oid schema = pg::function_schema(fcinfo);
   require_safe_transaction();
   // In parts, so that memory is bounded whatever the limit; a part that is not full was the last.
-  std::vector<Work> done;
+  std::vector<Told> done, woken;
   std::set<std::string> seen;
   for (bool more = true; more && static_cast<int>(done.size()) < limit;) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const int part = std::min(kRetryPart, limit - static_cast<int>(done.size()));
     std::vector<inbox::Stored> stored = inbox::claim_due(settings(schema), part);
-    apply_stored(stored, settings(schema));
+    const std::vector<Told> with_these = apply_stored(stored, settings(schema));
+    woken.insert(woken.end(), with_these.begin(), with_these.end());
     more = static_cast<int>(stored.size()) == part;
     for (inbox::Stored& one : stored) {
       more = seen.insert(one.work.id).second && more;
-      one.work.event.reset();
-      one.work.payload = {};
-      done.push_back(std::move(one.work));
+      done.push_back(told_of(one.work));
     }
   }
-  std::vector<const Work*> all;
-  for (const Work& work : done) all.push_back(&work);
-  return return_rows(fcinfo, all, false);
+  done.insert(done.end(), woken.begin(), woken.end());
+  return return_rows(fcinfo, done, false);
 }
 
 PG_BILLING_FUNCTION(replay_stripe_event) {

@@ -22,7 +22,7 @@ INSERT INTO t.calls (command) VALUES
     ($$process_stripe_events(ARRAY[repeat(' ', 4 * 1024 * 1024 + 1)])$$), ($$process_stripe_events(ARRAY[repeat(' ', 2097152), repeat(' ', 2097153)])$$),
     ('process_stripe_event(NULL)'), ($$process_stripe_event(repeat(' ', 4 * 1024 * 1024 + 1))$$),
     ($$process_stripe_events('{}', '[]')$$), ($$process_stripe_events('{}', '"endpoint"')$$), ($$process_stripe_events('{}', '{"endpoinds": []}')$$),
-    ($$process_stripe_events('{}', '{"endpoints": "x"}')$$), ($$process_stripe_events('{}', '{"endpoints": ["a"]}')$$), ($$process_stripe_events(ARRAY['{}'], '{"endpoints": [5]}')$$),
+    ($$process_stripe_events('{}', '{"endpoints": "x"}')$$), ($$process_stripe_events('{}', '{"endpoints": ["a"]}')$$), ($$process_stripe_events(ARRAY['{}'], '{"endpoints": [5]}')$$), ($$process_stripe_events('{}', '{"woken": 1}')$$),
     ($$process_stripe_events('{}', '{"endpoint": 5}')$$), ($$process_stripe_event('{}', '{"endpoint": ["a"]}')$$),
     ($$process_stripe_event('{}', '{"endpoints": ["a"]}')$$), ($$process_stripe_event('{}', '{"": 1}')$$),
     ($$process_stripe_event('{}', (repeat('[', 100) || repeat(']', 100))::jsonb)$$), ($$process_stripe_event('{}', '{"endpoint": 1e400}')$$),

@@ -9,7 +9,7 @@ CREATE SEQUENCE {s}.calls;  -- survives what is rolled back
 CREATE TABLE {s}.parents (id int PRIMARY KEY);
 CREATE TABLE {s}.children (id int REFERENCES {s}.parents DEFERRABLE INITIALLY DEFERRED);
 CREATE FUNCTION {s}.process_stripe_events(payloads text[], options jsonb DEFAULT '{}', OUT ordinal int,
-        OUT stripe_event_id text, OUT outcome text, OUT error text)
+        OUT stripe_event_id text, OUT outcome text, OUT error text, OUT event_type text, OUT activity text)
     RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     orders jsonb := (SELECT coalesce(jsonb_object_agg(o.name, o.value), '{}') FROM {s}.orders o);

@@ -48,6 +48,40 @@ def test_each_event_has_one_line_with_its_outcome_and_activity(database, worker)
     assert failed["stripe_event_id"].startswith("unidentified_") and failed["error"] and failed["level"] == "warning"
 
 
+def test_what_takes_effect_later_has_its_line_then(database, worker):
+    """Parked for want of a link: each says what it did once the link comes, with another event or by hand."""
+    with_checkout, by_hand = Life("checkout"), Life("hand")
+    sender = Sender(worker.webhook, worker.secret)
+
+    def activities(event_id):
+        return [(line["outcome"], line.get("activity"), line.get("retry", False), line["event_type"])
+                for line in worker.log_lines() if line.get("stripe_event_id") == event_id]
+
+    def settled(event_id):
+        found = activities(event_id)
+        return found if len(found) == 2 else None
+
+    made = with_checkout.subscribed()
+    assert sender.post(made).status == 200
+    assert sender.post(with_checkout.checkout_completed("user_checkout")).status == 200
+    assert until(lambda: settled(made["id"]), "it has taken effect") == [
+        ("parked", None, False, "customer.subscription.created"),
+        ("processed", "subscription_activated", True, "customer.subscription.created")]
+    assert worker.metrics()['pg_billing_retried_events_total{outcome="processed"}'] == 1
+
+    # The database is asked to wait for somebody's transaction, so the worker's next pass applies it.
+    database.link("user_hand", by_hand.customer_id)
+    made = by_hand.subscribed()
+    with database.connect() as application:
+        application.cursor().execute("SELECT FROM billing_users WHERE user_id = 'user_hand' FOR UPDATE")
+        assert sender.post(made).status == 200
+        application.rollback()
+    found = until(lambda: activities(made["id"])[-1][0] == "processed" and activities(made["id"]), "it has taken effect")
+    assert found[0] == ("parked", None, False, "customer.subscription.created")
+    assert found[-1] == ("processed", "subscription_activated", True, "customer.subscription.created")
+    assert all(outcome == "parked" and activity is None for outcome, activity, _, _ in found[:-1])
+
+
 def test_levels(database, workers, tmp_path):
     path = tmp_path / "worker.conf"
     path.write_text("PG_BILLING_LOG_LEVEL=debug\n")
