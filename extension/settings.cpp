@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "core/credit_alarm.hpp"
 #include "functions/plan_store.hpp"
 #include "pg/boundary.hpp"
 #include "pg/spi.hpp"
@@ -72,6 +73,14 @@ const Setting kSettings[] = {
        else
          reject(n, v, "Use 'dispute', 'always' or 'never'.");
      }},
+    {{"credits_low_thresholds", "none",
+      "balances that credits_low tells of when credits fall to them: 'none', or numbers such as '100, 10'"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       const auto thresholds = credits::parse_thresholds(v == "none" ? "" : v);
+       if (!thresholds || (v != "none" && thresholds->empty()))
+         reject(n, v, "Use 'none', or at most 20 whole numbers with commas between them: '100, 10'.");
+       s.low_credits = *thresholds;
+     }},
     {{"grants_since", "installation",
       "what was paid earlier grants no credits: 'installation' of the extension, or a time such as "
       "'2026-01-31T00:00:00Z'"},
@@ -82,6 +91,27 @@ const Setting kSettings[] = {
      }},
     {{"mode", "test", "events of the other mode ('test' or 'live') are stored, but have no effect"},
      [](Settings& s, const std::string& n, const std::string& v) { s.live = choice(n, v, "test", "live"); }},
+    {{"notifications", "on", "whether billing_notifications are written at all"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.notifications = choice(n, v, "off", "on");
+     }},
+    {{"notify_limit", "7 days",
+      "how long a notification is tried before it is given up: what is older than this is no news"},
+     [](Settings&, const std::string& n, const std::string& v) { duration(n, v); }},
+    {{"notify_since", "installation",
+      "what happened earlier is history, and told to nobody: 'installation' of the extension, or a time such "
+      "as "
+      "'2026-01-31T00:00:00Z'"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.notify_since = v == "installation" ? std::nullopt : parse_iso_time(v);
+       if (v != "installation" && !s.notify_since)
+         reject(n, v, "Use 'installation', or a time in ISO 8601 with its zone: '2026-01-31T00:00:00Z'.");
+     }},
+    {{"notify_wake_up", "on",
+      "whether NOTIFY wakes who delivers notifications; off: they poll, and PREPARE TRANSACTION is possible"},
+     [](Settings& s, const std::string& n, const std::string& v) {
+       s.notify_wake_up = choice(n, v, "off", "on");
+     }},
     {{"parked_limit", "90 days", "how long an event waits for what it needs before it is given up as failed"},
      [](Settings& s, const std::string& n, const std::string& v) { s.parked_limit = duration(n, v); }},
     {{"past_due_grace", "7 days",
@@ -249,6 +279,12 @@ const Settings& settings(Oid schema) {
     throw;
   }
   return *kept;
+}
+
+const Settings& last_settings(Oid schema) {
+  const bool known =
+      kept && pg::guard([&] { return get_relname_relid("billing_settings", schema); }) == kept_relation;
+  return known ? *kept : settings(schema);
 }
 
 }  // namespace billing

@@ -25,12 +25,19 @@ struct Settings {
   Seconds parked_limit = 90 * 86400;
   credits::DebtPolicy clawback_debt = credits::DebtPolicy::dispute;
   std::optional<Seconds> grants_since;  // none: since the extension was installed
+  bool notifications = true;
+  bool notify_wake_up = true;
+  std::optional<Seconds> notify_since;       // none: since the extension was installed
+  std::vector<credits::Amount> low_credits;  // thresholds, ascending
   std::int64_t retry_limit = 10;
   std::int64_t generation = 0;  // of the newest change; cached rows carry the one they were computed with
 };
 
 // The settings in force for the extension in `schema`. The reference holds until the next call.
 const Settings& settings(Oid schema);
+// Those that settings() gave last, without a look at whether they still are: for whoever may be called while
+// somebody holds that reference.
+const Settings& last_settings(Oid schema);
 
 struct SettingInfo {
   const char* name;

@@ -29,9 +29,14 @@ CREATE TABLE billing_users (
     user_id               text COLLATE "C" PRIMARY KEY CHECK (octet_length(user_id) BETWEEN 1 AND 255),
     email                 text,
     customer_requested_at timestamptz,
+    access_told           jsonb,
+    access_due_at         timestamptz,
     created_at            timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX billing_users_due_idx ON billing_users (access_due_at) WHERE access_due_at IS NOT NULL;
 COMMENT ON TABLE billing_users IS 'one row per user (whoever pays): the row that writers lock';
+COMMENT ON COLUMN billing_users.access_told IS 'what billing_notifications have told of the user''s access: what they tell next is what differs; null when nothing is known';
+COMMENT ON COLUMN billing_users.access_due_at IS 'when time alone may make something to tell; notify_due() looks then';
 COMMENT ON COLUMN billing_users.customer_requested_at IS 'since when a Stripe customer is wanted for this user';
 
 CREATE FUNCTION link_stripe_customer(user_id text, stripe_customer_id text, options jsonb DEFAULT '{}')

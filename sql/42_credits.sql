@@ -11,6 +11,8 @@ CREATE TABLE credit_accounts (
     last_grant_id         bigint NOT NULL DEFAULT 0 CHECK (last_grant_id >= 0),
     last_hold_id          bigint NOT NULL DEFAULT 0 CHECK (last_hold_id >= 0),
     last_entry_at         timestamptz NOT NULL DEFAULT '-infinity',
+    low_thresholds        bigint[],
+    low_told              bigint,
     created_at            timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT credit_accounts_debt_first_check CHECK (debt = 0 OR balance = held)
 ) WITH (fillfactor = 70);
@@ -22,6 +24,8 @@ COMMENT ON COLUMN credit_accounts.debt IS 'clawed back after it was spent; later
 COMMENT ON COLUMN credit_accounts.subscription_credits IS 'of balance - held, what can be used only while its subscription gives access';
 COMMENT ON COLUMN credit_accounts.next_due_at IS 'no later than the next instant at which time alone changes this row; from then on readers compute';
 COMMENT ON COLUMN credit_accounts.last_transaction_id IS 'of the newest entry in credit_transactions: how many there are';
+COMMENT ON COLUMN credit_accounts.low_thresholds IS 'balances that credits_low tells of; null = those of the setting credits_low_thresholds';
+COMMENT ON COLUMN credit_accounts.low_told IS 'thresholds from here on have been told of since a grant lifted the balance above them';
 
 CREATE TABLE credit_grants (
     user_id                text COLLATE "C" NOT NULL,

@@ -5,6 +5,7 @@ CREATE FUNCTION maintenance_jobs(OUT jobname text, OUT schedule text, OUT comman
     AS $$
     VALUES ('subscription_cache_cleanup', '*/10 * * * *', 'SELECT @extschema@.clear_expired_subscription_cache()'),
            ('credit_expiry', '7 * * * *', 'SELECT @extschema@.expire_credits(10000)'),
+           ('billing_notify_due', '* * * * *', 'SELECT @extschema@.notify_due(10000)'),
            ('stripe_event_retry', '* * * * *', 'SELECT count(*) FROM @extschema@.retry_stripe_events(500)'),
            ('billing_alert_check', '* * * * *', 'SELECT count(*) FROM @extschema@.check_billing_alerts()')
 $$;

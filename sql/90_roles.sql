@@ -13,7 +13,8 @@ BEGIN
     END IF;
     functions := CASE kind
         WHEN 'worker' THEN ARRAY['process_stripe_events', 'process_stripe_event', 'retry_stripe_events',
-                                 'refresh_subscription_cache', 'ingest_metrics']
+                                 'refresh_subscription_cache', 'ingest_metrics', 'notify_due',
+                                 'claim_billing_notifications', 'finish_billing_notification']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -22,7 +23,8 @@ BEGIN
                               'get_credit_balance', 'credit_statement', 'get_plan', 'export_plans', 'grant_access',
                               'revoke_access', 'is_trial_eligible', 'check_entitlement', 'require_entitlement',
                               'get_user_entitlements', 'use_feature', 'release_feature', 'set_user_entitlement',
-                              'clear_user_entitlement', 'has_access_to_item']
+                              'clear_user_entitlement', 'has_access_to_item', 'claim_billing_notifications',
+                              'finish_billing_notification', 'set_credits_low_thresholds']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
@@ -61,7 +63,7 @@ BEGIN
                                                   'subscription_plans', 'plan_prices', 'plan_features',
                                                   'credit_accounts', 'credit_grants', 'credit_holds',
                                                   'credit_transactions', 'credit_burns', 'payments',
-                                                  'enrollments'] ELSE '{}' END;
+                                                  'enrollments', 'billing_notifications'] ELSE '{}' END;
     IF kind IN ('reader', 'admin') THEN
         readable := (SELECT array_agg(c.relname::text)
                        FROM pg_class c

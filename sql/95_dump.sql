@@ -32,3 +32,4 @@ SELECT pg_extension_config_dump('usage_records', '');
 SELECT pg_extension_config_dump('usage_record_ids', '');
 SELECT pg_extension_config_dump('billing_alert_thresholds', '');
 SELECT pg_extension_config_dump('billing_alert_states', '');
+SELECT pg_extension_config_dump('billing_notifications', '');

@@ -157,6 +157,11 @@ class Account {
   std::vector<Hold> holds;     // open ones at least
   std::vector<Entry> entries;  // written by this change, in order
   bool changed = false;
+  // What credits_low has to know: the balance as it was loaded, the thresholds of this account (none: those
+  // of everybody), and from where on those that are no lower have been told of.
+  Amount balance_at_load = 0;
+  std::optional<std::vector<Amount>> low_thresholds;
+  std::optional<Amount> low_told;
   bool holds_known = true;  // false: open holds are not loaded, and none is due before `due_at_load`
   Instant due_at_load = kEndOfTime;
 

@@ -16,14 +16,36 @@ pg::Statement select(
     "SELECT g.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at FROM @access_grants g"
     " WHERE g.user_id = ANY ($1) ORDER BY g.user_id, g.plan_id");
 
+// Both at once: anchors are wanted whenever states are stored, and grants are rare.
+pg::Statement select_with_anchors(
+    "SELECT u.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at, u.access_told::text,"
+    "  u.access_due_at FROM @billing_users u LEFT JOIN @access_grants g ON g.user_id = u.user_id"
+    " WHERE u.user_id = ANY ($1) ORDER BY u.user_id, g.plan_id");
+
+AccessGrant grant_from(const pg::Rows& rows, std::size_t i) {
+  return {rows.text(i, 1), rows.text(i, 2), rows.maybe_seconds(i, 3).value_or(0), rows.maybe_seconds(i, 4),
+          rows.maybe_seconds(i, 5)};
+}
+
 }  // namespace
+
+std::map<std::string, std::vector<AccessGrant>> read(const std::set<std::string>& users,
+                                                     std::map<std::string, notifications::Anchor>& anchors) {
+  std::map<std::string, std::vector<AccessGrant>> found;
+  const pg::Rows rows = select_with_anchors.run(pg::texts(users));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    notifications::Anchor& anchor = anchors[rows.text(i, 0)];
+    if (anchor.told.is_null() && !rows.null(i, 6)) anchor.told = parse_json(rows.view(i, 6));
+    anchor.due = rows.maybe_number(i, 7);
+    if (!rows.null(i, 1)) found[rows.text(i, 0)].push_back(grant_from(rows, i));
+  }
+  return found;
+}
 
 std::map<std::string, std::vector<AccessGrant>> read(const std::set<std::string>& users) {
   std::map<std::string, std::vector<AccessGrant>> found;
   const pg::Rows rows = select.run(pg::texts(users));
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    found[rows.text(i, 0)].push_back({rows.text(i, 1), rows.text(i, 2), rows.maybe_seconds(i, 3).value_or(0),
-                                      rows.maybe_seconds(i, 4), rows.maybe_seconds(i, 5)});
+  for (std::size_t i = 0; i < rows.size(); ++i) found[rows.text(i, 0)].push_back(grant_from(rows, i));
   return found;
 }
 
@@ -83,7 +105,9 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr)
 
 // What the user has now, stored for readers as well.
 void finish(Json& answer, const std::string& user_id, const Settings& rules, Instant now) {
-  cache::store({user_id}, rules, now);
+  notifications::Occasion occasion;
+  occasion.kind = notifications::Occasion::Kind::hand;
+  cache::store({user_id}, rules, now, occasion);
   const cache::Computed made = cache::compute(user_id, rules, now);
   answer["has_access"] = made.state.effective.has_access;
   answer["access_until"] = time_or_null(made.state.access_until);

@@ -5,7 +5,6 @@
 #include <tuple>
 
 #include "core/activity.hpp"
-#include "core/scope.hpp"
 #include "functions/audit.hpp"
 #include "functions/cache.hpp"
 #include "functions/concern.hpp"
@@ -34,10 +33,12 @@ class Batch {
       : works_(works),
         settings_(settings),
         options_(options),
+        news_(settings),
         now_(pg::from_timestamptz(GetCurrentStatementStartTimestamp())) {}
 
   void run() {
-    judge_admission();
+    if (!options_.admitted)
+      for (Work* work : open()) judge_admission(*work, settings_);
     drop_duplicates();
     name_customers();
     lock_links();
@@ -53,7 +54,8 @@ class Batch {
     write_audit();
     dependencies_.park(open());
     give_up();
-    cache::store(users_, settings_, now_);
+    cache::store(users_, settings_, now_, news_.occasion());
+    news_.write();
     write_inbox();
     dependencies_.follow_plans(settings_);
   }
@@ -70,24 +72,6 @@ class Batch {
     for (Work* work : works_)
       if (!work->settled) left.push_back(work);
     return left;
-  }
-
-  // Events of the other mode and of other people's products have no effect.
-  void judge_admission() {
-    if (options_.admitted) return;
-    for (Work* work : open()) {
-      const Event& event = *work->event;
-      if (event.livemode != settings_.live) {
-        work->settle(Outcome::ignored, std::string("an event of ") + (event.livemode ? "live" : "test") +
-                                           " mode, while billing.mode is " +
-                                           (settings_.live ? "live" : "test"));
-      } else if (event.thin) {
-        work->settle(Outcome::ignored, "a thin event names its object without carrying it");
-      } else if (!in_scope(settings_.scope, event)) {
-        work->settle(Outcome::ignored, "outside billing.scope");
-        work->keep_payload = false;
-      }
-    }
   }
 
   // Before any lock is taken: whatever is stored already needs none.
@@ -272,7 +256,7 @@ class Batch {
       if (work->stored && !work->customer.empty() && link_evidence(*work->event))
         whole.insert(work->customer);
     const mirror::Payers& invoiced = dependencies_.told_by_invoices();
-    for (Work* work : payments::follow(open(), whole, invoiced, users_, settings_.live))
+    for (Work* work : payments::follow(open(), whole, invoiced, users_, settings_.live, news_))
       work->defer(kWaitingForLink + work->customer, "who pays is just being told");
   }
 
@@ -319,6 +303,7 @@ class Batch {
       const Event& event = *work->event;
       const std::string* user = work->customer.empty() ? nullptr : user_of(work->customer);
       if (user == nullptr) continue;
+      if (users_.count(*user) > 0) news_.hear(*user, *work, links_.at(work->customer).imported_at);
       if (const auto activity = activity_of(event)) audit_.push_back(audit::told_by(*user, *activity, event));
     }
     audit::write(std::move(audit_));
@@ -352,6 +337,7 @@ class Batch {
   std::vector<Work*> works_;
   const Settings& settings_;
   const BatchOptions& options_;
+  notifications::News news_;
   Instant now_;
   inbox::Arrivals uncounted_;  // duplicates whose row was not there yet, or was held
   std::vector<inbox::Stored> woken_;

@@ -52,10 +52,13 @@ void refuse_snapshots() {
                        "Use READ COMMITTED: what is stored must be what is newest.");
 }
 
-void store(const std::set<std::string>& users, const Settings& settings, Instant now) {
+void store(const std::set<std::string>& users, const Settings& settings, Instant now,
+           const notifications::Occasion& occasion) {
   if (users.empty()) return;
   auto owned = subscriptions::read(users, settings.live);
-  auto granted = access_grants::read(users);
+  std::map<std::string, notifications::Anchor> anchors;
+  auto granted = access_grants::read(users, anchors);
+  notifications::AccessTeller teller(occasion, settings);
   const std::set<std::string> awaiting = awaited::read(users, settings.live);
   const Seconds second = now / 1'000'000;
   pg::Texts user_id, status, state;
@@ -63,6 +66,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   pg::Times valid_from, valid_until;
   for (const std::string& user : users) {
     Computed made = computed_from(user, owned[user], granted[user], awaiting.count(user) > 0, settings, now);
+    teller.judge(user, anchors[user], made.json, made.state, owned[user], granted[user], now);
     made.json["cached"] = true;
     made.json["cached_at"] = iso_time(second);
     made.json["expires_at"] = iso_time(second + settings.cache_ttl);
@@ -75,6 +79,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   }
   upsert.run(user_id, status, has_access, state, valid_from, valid_until, settings.generation, pg::Time{now},
              pg::Time{now + instant(settings.cache_ttl)});
+  teller.write();
 }
 
 }  // namespace billing::cache

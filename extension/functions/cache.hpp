@@ -6,6 +6,7 @@
 
 #include "core/json.hpp"
 #include "core/subscription_state.hpp"
+#include "functions/notifications.hpp"
 #include "settings.hpp"
 
 namespace billing::cache {
@@ -21,7 +22,9 @@ Computed compute(const std::string& user_id, const Settings& settings, Instant n
 // Raises where what is newest cannot be seen.
 void refuse_snapshots();
 
-// Computes and stores the states of these users, whose anchors are locked.
-void store(const std::set<std::string>& users, const Settings& settings, Instant now);
+// Computes and stores the states of these users, whose anchors are locked, and tells what is new of their
+// access.
+void store(const std::set<std::string>& users, const Settings& settings, Instant now,
+           const notifications::Occasion& occasion = {});
 
 }  // namespace billing::cache

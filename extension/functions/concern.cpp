@@ -3,9 +3,23 @@
 #include "core/credit_plan.hpp"
 #include "core/customer_link.hpp"
 #include "core/fields.hpp"
+#include "core/scope.hpp"
 #include "functions/dependencies.hpp"
 
 namespace billing {
+
+void judge_admission(Work& work, const Settings& settings) {
+  const Event& event = *work.event;
+  if (event.livemode != settings.live) {
+    work.settle(Outcome::ignored, std::string("an event of ") + (event.livemode ? "live" : "test") +
+                                      " mode, while billing.mode is " + (settings.live ? "live" : "test"));
+  } else if (event.thin) {
+    work.settle(Outcome::ignored, "a thin event names its object without carrying it");
+  } else if (!in_scope(settings.scope, event)) {
+    work.settle(Outcome::ignored, "outside billing.scope");
+    work.keep_payload = false;
+  }
+}
 
 bool concerns_user(const Work& work) {
   const Event& event = *work.event;

@@ -5,8 +5,12 @@
 
 #include "functions/mirror.hpp"
 #include "functions/work.hpp"
+#include "settings.hpp"
 
 namespace billing {
+
+// Events of the other mode and of other people's products have no effect.
+void judge_admission(Work& work, const Settings& settings);
 
 // Whether the event can change rows of a user, so that its customer's link has to be locked: the link is the
 // mutex of everything that belongs to the customer, and is there (as a placeholder) before a user is.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/credit_alarm.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::store {
@@ -10,7 +11,8 @@ namespace {
 
 #define ACCOUNT_COLUMNS                                                                                  \
   "SELECT a.user_id, a.balance, a.held, a.debt, a.next_due_at, a.last_transaction_id, a.last_grant_id, " \
-  "a.last_hold_id, a.last_entry_at FROM @credit_accounts a WHERE a.user_id = ANY ($1)"
+  "a.last_hold_id, a.last_entry_at, a.low_told, array_to_string(a.low_thresholds, ',')"                  \
+  " FROM @credit_accounts a WHERE a.user_id = ANY ($1)"
 pg::Statement read_accounts(ACCOUNT_COLUMNS);
 pg::Statement lock_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE");
 pg::Statement lock_free_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
@@ -55,6 +57,9 @@ Account account_from(const pg::Rows& rows, std::size_t i) {
   account.last_lot_id = rows.number(i, 6);
   account.last_hold_id = rows.number(i, 7);
   account.last_entry_at = rows.number(i, 8);
+  account.balance_at_load = account.balance;
+  account.low_told = rows.maybe_number(i, 9);
+  if (!rows.null(i, 10)) account.low_thresholds = parse_thresholds(rows.view(i, 10));
   account.holds_known = account.held == 0;
   return account;
 }

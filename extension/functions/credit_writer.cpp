@@ -1,5 +1,6 @@
 // The writing half of the store: each table once, whatever the number of accounts.
 #include "functions/credit_store.hpp"
+#include "functions/notifications.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::store {
@@ -9,9 +10,9 @@ namespace {
 pg::Statement update_accounts(
     "UPDATE @credit_accounts a SET balance = r.balance, held = r.held, debt = r.debt,"
     "  subscription_credits = r.subscription_credits, next_due_at = r.due, last_transaction_id = r.entry,"
-    "  last_grant_id = r.lot, last_hold_id = r.hold, last_entry_at = r.entry_at"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-    "  r(user_id, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at)"
+    "  last_grant_id = r.lot, last_hold_id = r.hold, last_entry_at = r.entry_at, low_told = r.low_told"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    "  r(user_id, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at, low_told)"
     " WHERE a.user_id = r.user_id");
 
 pg::Statement insert_lots(
@@ -100,7 +101,7 @@ const char* name_of(Hold::Status status) {
 
 void save_accounts(const std::vector<Account*>& accounts) {
   pg::Texts user;
-  pg::Numbers balance, held, debt, subscription_credits, entry, lot, hold;
+  pg::Numbers balance, held, debt, subscription_credits, entry, lot, hold, low_told;
   pg::Times due, entry_at;
   for (const Account* account : accounts) {
     Amount bound = 0;
@@ -116,8 +117,10 @@ void save_accounts(const std::vector<Account*>& accounts) {
     lot.push_back(account->last_lot_id);
     hold.push_back(account->last_hold_id);
     entry_at.values.push_back(account->last_entry_at);
+    low_told.push_back(account->low_told);
   }
-  update_accounts.run(user, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at);
+  update_accounts.run(user, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at,
+                      low_told);
 }
 
 // Columns of a lot that change.
@@ -278,6 +281,7 @@ void save_holds(const std::vector<Account*>& accounts) {
 
 void save_all(const std::vector<Account*>& accounts) {
   if (accounts.empty()) return;
+  notifications::tell_of_low_credits(accounts);
   save_accounts(accounts);
   save_lots(accounts);
   save_entries(accounts);

@@ -262,6 +262,7 @@ PG_BILLING_FUNCTION(replay_stripe_event) {
           ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the payload of \"" + id + "\" is no longer stored",
           "Delete its row from stripe_events, and send it again from Stripe's dashboard within 30 days.");
     stored[0].work.tries = 0;
+    stored[0].work.had_effect = stored[0].processed;
     apply_stored(stored, settings(schema));
     json = outcome_json(stored[0].work);
     const pg::Rows rows = read_user.run(id);

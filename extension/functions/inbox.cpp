@@ -112,9 +112,9 @@ pg::Statement update_events(
     " FROM unnest($1, $2, $3, $4, $5, $6, $7) r(id, processed, outcome, error, tries, wait, waiting_for)"
     " WHERE e.stripe_event_id = r.id");
 
-#define STORED_COLUMNS                                                     \
-  " e.stripe_event_id, p.payload, e.endpoint, e.retry_count, e.created_at" \
-  " FROM @stripe_events e LEFT JOIN @stripe_event_payloads p"              \
+#define STORED_COLUMNS                                                                  \
+  " e.stripe_event_id, p.payload, e.endpoint, e.retry_count, e.created_at, e.processed" \
+  " FROM @stripe_events e LEFT JOIN @stripe_event_payloads p"                           \
   "  ON p.stripe_event_id = e.stripe_event_id AND p.stripe_created = e.stripe_created"
 
 pg::Statement claim_due_rows(
@@ -156,6 +156,7 @@ std::vector<Stored> stored(const pg::Rows& rows) {
     one.work.endpoint = rows.text(i, 2);
     one.work.tries = rows.number(i, 3);
     one.work.received = rows.number(i, 4);
+    one.processed = rows.flag(i, 5);
   }
   return claimed;
 }

@@ -32,6 +32,7 @@ void update(const std::vector<Work*>& works, const Settings& settings);
 struct Stored {
   std::string payload;
   bool payload_kept = true;
+  bool processed = false;
   Work work;
 };
 

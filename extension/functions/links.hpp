@@ -24,6 +24,7 @@ struct Link {
   std::optional<std::string> user_id;
   Claim claim;            // what binds it
   bool conflict = false;  // another user is recorded already
+  std::optional<Instant> imported_at;
 };
 
 // Locks the links of these customers in bytewise order, adding placeholders where there are none. With `wait`

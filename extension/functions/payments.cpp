@@ -1,5 +1,6 @@
 #include "functions/payments.hpp"
 
+#include <algorithm>
 #include <optional>
 
 #include "core/payment.hpp"
@@ -138,8 +139,40 @@ struct EnrollmentRows {
   }
 };
 
+// Which objects are brought by these events, or, of customers who were linked just now, all.
+class Bringers {
+ public:
+  Bringers(const std::vector<Work*>& works, const std::set<std::string>& customers) : customers_(customers) {
+    for (const Work* work : works) {
+      const Event& event = *work->event;
+      if (work->had_effect) continue;
+      const Event*& newest = events_[event.object_id];
+      if (newest == nullptr || newest->created < event.created) newest = &event;
+      now_ = std::max(now_, event.created);
+    }
+    if (works.empty()) now_ = pg::from_timestamptz(GetCurrentStatementStartTimestamp()) / 1'000'000;
+  }
+  void tell(const std::string& user_id, const std::string& payment_id, const Payment& payment,
+            const Known& known, notifications::News& news) const {
+    const bool all = std::any_of(known.payers.begin(), known.payers.end(),
+                                 [&](const std::string& payer) { return customers_.count(payer) > 0; });
+    const auto brought = [&](const std::string& id) -> std::optional<Seconds> {
+      const auto event = events_.find(id);
+      if (event != events_.end()) return event->second->created;
+      return all ? std::optional(now_) : std::nullopt;
+    };
+    news.add(user_id, payment_notices(payment_id, payment, known.sources, brought), events_);
+  }
+
+ private:
+  const std::set<std::string>& customers_;
+  std::map<std::string, const Event*> events_;
+  Seconds now_ = 0;
+};
+
 // Returns the payments of others.
-std::set<Id> write(const Touched& touched, const std::set<std::string>& users, bool live) {
+std::set<Id> write(const Touched& touched, const std::set<std::string>& users, bool live,
+                   const Bringers& bringers, notifications::News& news) {
   std::set<Id> left;
   if (touched.payments.empty() && touched.customers.empty()) return left;
   const std::map<Id, Known> found = read(touched, live);
@@ -177,6 +210,7 @@ std::set<Id> write(const Touched& touched, const std::set<std::string>& users, b
     }
     const Payment payment = read_payment(known.sources);
     rows.add(owner, id, payer, payment);
+    bringers.tell(owner, id.second, payment, known, news);
     enrollments.add(owner, id, payment);
   }
   if (!former.empty()) {
@@ -230,14 +264,15 @@ std::set<std::string> payers_beside(const std::vector<Work*>& works) {
 }
 
 std::vector<Work*> follow(const std::vector<Work*>& works, const std::set<std::string>& customers,
-                          const mirror::Payers& invoiced, const std::set<std::string>& users, bool live) {
+                          const mirror::Payers& invoiced, const std::set<std::string>& users, bool live,
+                          notifications::News& news) {
   Touched touched;
   touched.customers = customers;
   for (const Work* work : works)
     if (concerns_user(*work)) touched.add(*work->event);
   for (const auto& [key, customer] : invoiced)
     if (key.type == "payment_intent") touched.payments.insert({key.account, key.id});
-  const std::set<Id> left = write(touched, users, live);
+  const std::set<Id> left = write(touched, users, live, Bringers(works, customers), news);
   std::set<std::string> waiting;  // customers whose invoices wait
   for (const auto& [key, customer] : invoiced)
     if (left.count({key.account, key.id}) > 0) waiting.insert(customer);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "functions/mirror.hpp"
+#include "functions/notifications.hpp"
 #include "functions/work.hpp"
 
 namespace billing::payments {
@@ -32,6 +33,7 @@ struct Touched {
 // that invoices are told to be paid by. `users` are those whose anchors are locked. Returns the events that
 // tell of payments of others, which were left alone.
 std::vector<Work*> follow(const std::vector<Work*>& works, const std::set<std::string>& customers,
-                          const mirror::Payers& invoiced, const std::set<std::string>& users, bool live);
+                          const mirror::Payers& invoiced, const std::set<std::string>& users, bool live,
+                          notifications::News& news);
 
 }  // namespace billing::payments

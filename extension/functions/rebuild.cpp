@@ -9,6 +9,7 @@
 #include "functions/cache.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
+#include "functions/notifications.hpp"
 #include "functions/rebuild_credits.hpp"
 #include "functions/rebuild_rows.hpp"
 #include "pg/spi.hpp"
@@ -106,6 +107,7 @@ void replay(const Part& part, const Events& events, const Settings& settings) {
 }
 
 Snapshot rebuilt(const Part& part, const Events& events, const Settings& settings) {
+  const notifications::Silence silence;
   const Ids ids = ids_of(events);
   Snapshot after;
   const auto failure = pg::attempt([&] {
@@ -181,6 +183,7 @@ std::vector<Difference> repair(const Part& part, const Settings& settings) {
       repaired.push_back(std::move(one));
     }
   }
+  const notifications::Silence silence;
   if (!missing_grants.empty()) {
     follow_credits(part.customers, settings);
     std::map<std::string, Json> granted;

@@ -37,6 +37,7 @@ struct Work {
   std::string customer;  // whom it is about: the event's own customer, or its invoice's; "" when unknown
 
   bool stored = false;       // has its inbox row already: a retry, a replay, or woken by its link
+  bool had_effect = false;   // a replay of what was processed already
   bool keep_payload = true;  // false for what is out of scope
   std::int64_t tries = 0;    // retry_count of the stored row
   Instant received = 0;
