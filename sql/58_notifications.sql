@@ -78,6 +78,13 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for all kinds.';
         END IF;
         kinds := ARRAY(SELECT k.kind FROM jsonb_array_elements_text(options -> 'kinds') k(kind));
+        SELECT k.kind INTO wrong FROM unnest(kinds) k(kind)
+         WHERE k.kind IS NULL OR k.kind <> ALL ('{access_gained,access_changed,access_ending,access_lost,payment_confirmed,payment_failed,trial_ending,refund_issued,credits_low,dispute_opened,dispute_closed}'::text[])
+         LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'unknown kind of notification "%"', coalesce(wrong, 'null')
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'docs/notifications.md lists the kinds.';
+        END IF;
     END IF;
     until := at + lease;
     RETURN QUERY
@@ -96,7 +103,7 @@ BEGIN
             RETURNING n.*)
         SELECT t.user_id, t.notification_id, t.kind, t.payload, t.livemode, t.created_at, t.attempts, t.lease_until
           FROM taken t
-         ORDER BY t.created_at, t.user_id, t.payload ->> 'sequence', t.notification_id;
+         ORDER BY t.created_at, t.user_id, (t.payload ->> 'sequence')::bigint, t.notification_id;
 END
 $$;
 COMMENT ON FUNCTION claim_billing_notifications(integer, jsonb) IS

@@ -70,15 +70,18 @@ class PaymentTeller {
     std::vector<std::string> ids = {payment_id_};
     for (const credits::ChargeFacts& facts : sources_.charges) ids.push_back(id(facts.charge));
     for (const CheckoutFacts& checkout : sources_.checkouts) ids.push_back(id(checkout.session));
-    const auto when = [&](const std::string& one) { return one.empty() ? std::nullopt : brought_(one); };
+    const auto when = [&](const std::string& one) -> std::optional<Seconds> {
+      const std::optional<Bringer> found = one.empty() ? std::nullopt : brought_(one);
+      return found ? std::optional(found->created) : std::nullopt;
+    };
     return *std::max_element(ids.begin(), ids.end(),
                              [&](const auto& a, const auto& b) { return when(a) < when(b); });
   }
 
   // What happened long before the event that brings it was told of in its time.
   bool is_news(const std::string& bringer, Seconds at) const {
-    const std::optional<Seconds> brought = bringer.empty() ? std::nullopt : brought_(bringer);
-    return brought && *brought - at <= kNews;
+    const std::optional<Bringer> found = bringer.empty() ? std::nullopt : brought_(bringer);
+    return found && found->created - at <= kNews;
   }
 
   static std::string id(const Json& object) { return text_of(object, "id").value_or(""); }
@@ -108,6 +111,7 @@ class PaymentTeller {
     add_text(made.payload, "currency", payment_.currency);
     add_text(made.payload, "description", payment_.description);
     made.payload["items"] = payment_.items;
+    if (paid) add_time(made.payload, "paid_at", payment_.paid_at);
     notices_.push_back(std::move(made));
   }
 
@@ -126,7 +130,7 @@ class PaymentTeller {
 
   // Whichever event comes first: one that is over was opened before.
   void tell_dispute(const Json& dispute) {
-    const std::optional<Seconds> brought = id(dispute).empty() ? std::nullopt : brought_(id(dispute));
+    const std::optional<Bringer> brought = id(dispute).empty() ? std::nullopt : brought_(id(dispute));
     if (!brought) return;
     const std::string status = text_of(dispute, "status").value_or("");
     const Seconds opened_at = time_of(dispute, "created").value_or(0);
@@ -145,7 +149,9 @@ class PaymentTeller {
                time_of(at(dispute, "evidence_details"), "due_by"));
     }
     if (status != "won" && status != "lost" && status != "warning_closed" && status != "prevented") return;
-    notices_.push_back(made("dispute_closed", *brought));
+    // Nothing but its own event says when it was closed.
+    if (!brought->tells_itself && !is_news(id(dispute), opened_at)) return;
+    notices_.push_back(made("dispute_closed", brought->tells_itself ? brought->created : opened_at));
     notices_.back().payload["status"] = status;
   }
 

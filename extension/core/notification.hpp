@@ -28,8 +28,12 @@ inline constexpr Seconds kNews = 30 * 86400;
 // pay it failed. Of other events nothing.
 std::vector<Notice> invoice_notices(const Event& event);
 
-// Whether an event brings this object of a payment, and from when the event is.
-using Brought = std::function<std::optional<Seconds>(const std::string& id)>;
+// The event that brings an object of a payment: nothing when none does.
+struct Bringer {
+  Seconds created = 0;
+  bool tells_itself = true;  // false: it only says whose the payment is
+};
+using Brought = std::function<std::optional<Bringer>(const std::string& id)>;
 // Of one payment: that it was paid or failed, unless it is an invoice's, whose events tell that; and each
 // refund and dispute that an event brings.
 std::vector<Notice> payment_notices(const std::string& payment_id, const Payment& payment,

@@ -156,10 +156,10 @@ class Bringers {
             const Known& known, notifications::News& news) const {
     const bool all = std::any_of(known.payers.begin(), known.payers.end(),
                                  [&](const std::string& payer) { return customers_.count(payer) > 0; });
-    const auto brought = [&](const std::string& id) -> std::optional<Seconds> {
+    const auto brought = [&](const std::string& id) -> std::optional<Bringer> {
       const auto event = events_.find(id);
-      if (event != events_.end()) return event->second->created;
-      return all ? std::optional(now_) : std::nullopt;
+      if (event != events_.end()) return Bringer{event->second->created, true};
+      return all ? std::optional(Bringer{now_, false}) : std::nullopt;
     };
     news.add(user_id, payment_notices(payment_id, payment, known.sources, brought), events_);
   }
