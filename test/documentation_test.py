@@ -1,0 +1,55 @@
+"""What the documentation lists is what the code knows."""
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+# A quoted name with dots: of an event, mostly.
+EVENT = re.compile(r'"((?:[a-z_]+\.)+[a-z_]+)"')
+
+
+def events_in(*folders):
+    """Names of events in C++ sources, without those of objects, tables and files."""
+    objects = {"checkout.session", "entitlements.active_entitlement_summary"}
+    names = {name for folder in folders for path in (ROOT / folder).glob("*.cpp") for name in EVENT.findall(path.read_text())}
+    return {name for name in names if name.split(".")[0] in STRIPES and name not in objects}
+
+
+# Objects whose events have an effect, by the first part of the name.
+STRIPES = {"customer", "checkout", "invoice", "invoice_payment", "charge", "refund", "credit_note", "payment_intent",
+           "product", "price", "subscription_schedule", "entitlements"}
+
+
+@pytest.fixture(scope="module")
+def listed():
+    table = OPERATIONS.split("### Events of the endpoint")[1].split("###")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    return {name for row in rows for name in re.findall("`([^`]+)`", row)}
+
+
+def covers(listed, event):
+    return event in listed or any(name.endswith("*") and event.startswith(name[:-1]) for name in listed)
+
+
+def test_every_event_that_the_rules_know_is_listed_for_the_endpoint(listed):
+    known = events_in("extension/core", "extension/functions")
+    assert {"customer.subscription.deleted", "invoice.paid", "customer.deleted"} <= known
+    assert [event for event in sorted(known) if not covers(listed, event)] == []
+
+
+def test_every_event_that_moves_something_is_listed_for_the_endpoint(listed):
+    """Also those that only their object makes known: what the simulation tells of, but for what is only mirrored."""
+    told = events_in("worker/simulation")
+    assert len(told) > 30
+    only_mirrored = {"payment_method.attached", "customer.unheard_of.created"}
+    assert [event for event in sorted(told - only_mirrored) if not covers(listed, event)] == []
+
+
+def test_nothing_is_listed_that_the_code_does_not_know(listed):
+    objects = {name.split(".")[0] for name in listed}
+    assert objects == STRIPES
+    sources = "".join(path.read_text() for path in (ROOT / "extension").rglob("*.cpp"))
+    for kind in sorted(objects - {"checkout", "entitlements"}):
+        assert f'"{kind}"' in sources or f"'{kind}'" in sources, kind
