@@ -6,6 +6,7 @@
 
 #include "core/credit_alarm.hpp"
 #include "functions/plan_store.hpp"
+#include "functions/test_clocks.hpp"
 #include "pg/boundary.hpp"
 #include "pg/spi.hpp"
 #include "pg/time_zone.hpp"
@@ -273,6 +274,7 @@ const Settings& settings(Oid schema) {
       if (setting != nullptr && !stored.null) setting->apply(*fresh, stored.name, stored.value);
     }
     fresh->access.plans = plan_store::load(schema);
+    if (!fresh->live) fresh->access.clocks = test_clocks::load(schema);
     kept = std::move(fresh);
   } catch (...) {
     kept_valid = false;

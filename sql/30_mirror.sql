@@ -23,6 +23,7 @@ CREATE INDEX stripe_objects_customer_idx ON stripe_objects (stripe_customer_id, 
     WHERE stripe_customer_id IS NOT NULL;
 CREATE INDEX stripe_objects_parent_idx ON stripe_objects (parent_id, object_type) WHERE parent_id IS NOT NULL;
 CREATE INDEX stripe_objects_ambiguous_idx ON stripe_objects (object_type) WHERE ambiguous;
+CREATE INDEX stripe_objects_test_clock_idx ON stripe_objects (object_id) WHERE object_type = 'test_helpers.test_clock';
 COMMENT ON TABLE stripe_objects IS 'mirror: the latest snapshot of every Stripe object, by the rule of order in docs/architecture.md';
 COMMENT ON COLUMN stripe_objects.ambiguous IS 'several snapshots of one second, whose order the events do not tell';
 COMMENT ON COLUMN stripe_objects.paid_until IS 'invoices: end of the period that it paid for, null unless paid';

@@ -24,6 +24,7 @@ CREATE TABLE user_subscriptions (
     collection_method      text,
     latest_invoice_id      text,
     schedule_id            text,
+    test_clock             text COLLATE "C",
     scheduled_change       jsonb,
     customer_deleted       boolean NOT NULL DEFAULT false,
     items                  jsonb NOT NULL,
@@ -39,9 +40,11 @@ CREATE TABLE user_subscriptions (
 CREATE INDEX user_subscriptions_unknown_status_idx ON user_subscriptions (user_id)
     WHERE status NOT IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
                          'canceled');
+CREATE INDEX user_subscriptions_test_clock_idx ON user_subscriptions (test_clock) WHERE test_clock IS NOT NULL;
 COMMENT ON TABLE user_subscriptions IS 'subscriptions by user; follows the mirror';
 COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived state is in get_user_subscription_state()';
 COMMENT ON COLUMN user_subscriptions.price_id IS 'of the primary (first) item; items has all of them';
+COMMENT ON COLUMN user_subscriptions.test_clock IS 'test mode: Stripe''s test clock that its customer is on, at whose frozen_time it is judged';
 COMMENT ON COLUMN user_subscriptions.paid_through IS 'end of the latest period whose invoice is paid and whose money did not all go back';
 
 -- What somebody has bought and nothing was told of yet: until then no second purchase is offered.

@@ -34,7 +34,7 @@ DECLARE
     mode     text := (SELECT s.value FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
 BEGIN
     PERFORM @extschema@.check_user_id(asked);
-    state := @extschema@.get_user_subscription_state(asked, statement_timestamp());
+    state := @extschema@.get_user_subscription_state(asked);
 
     SELECT jsonb_agg(jsonb_build_object(
                'stripe_customer_id', l.stripe_customer_id, 'source', l.source, 'linked_at', l.linked_at,
@@ -118,6 +118,17 @@ BEGIN
                                              ORDER BY w.stripe_subscription_id)
                               FROM @extschema@.awaited_subscriptions w
                              WHERE w.user_id = asked AND w.livemode = (mode = 'live')), '{}');
+    -- In test mode a customer may live by a clock of Stripe's.
+    why := why || coalesce((SELECT array_agg(format('%s is on test clock %s, and judged at its time: %s%s',
+                       u.line ->> 'stripe_subscription_id', u.line #>> '{test_clock,id}',
+                       u.line #>> '{test_clock,frozen_time}',
+                       CASE WHEN NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
+                                              WHERE o.object_type = 'test_helpers.test_clock' AND o.object IS NOT NULL
+                                                AND o.object_id = u.line #>> '{test_clock,id}')
+                            THEN ', the latest that Stripe did there; send test_helpers.test_clock.* to this endpoint'
+                            ELSE '' END))
+                              FROM jsonb_array_elements(state -> 'subscriptions') u(line)
+                             WHERE u.line ? 'test_clock'), '{}');
     IF EXISTS (SELECT FROM @extschema@.user_subscriptions s
                 WHERE s.user_id = asked AND s.livemode IS DISTINCT FROM (mode = 'live')) THEN
         why := why || format('subscriptions of the other mode do not count while billing.mode is %s', mode);

@@ -164,6 +164,7 @@ class Account {
   std::optional<Amount> low_told;
   bool holds_known = true;  // false: open holds are not loaded, and none is due before `due_at_load`
   Instant due_at_load = kEndOfTime;
+  std::optional<Instant> frozen_time;  // what the test clock of its user shows
 
   // Everything that is due by `now` happens, in order of time: holds end, lots end, lots start. To be called
   // first; operations below take place at this instant.

@@ -5,6 +5,8 @@
 #include <span>
 #include <string_view>
 
+#include "core/test_clock.hpp"
+
 namespace billing {
 namespace {
 
@@ -42,6 +44,7 @@ constexpr std::array kDispute = {Status{"warning_needs_response"},
 constexpr std::array kCheckoutSession = {Status{"open"}, Status{"expired", true}, Status{"complete", true}};
 constexpr std::array kSchedule = {Status{"not_started"}, Status{"active"}, Status{"released", true},
                                   Status{"canceled", true}, Status{"completed", true}};
+constexpr std::array kClock = {Status{"advancing"}, Status{"internal_failure"}, Status{"ready"}};
 constexpr std::array kInvoicePayment = {Status{"open"}, Status{"canceled"}, Status{"paid"}};
 
 std::span<const Status> statuses_of(std::string_view object_type) {
@@ -54,6 +57,7 @@ std::span<const Status> statuses_of(std::string_view object_type) {
   if (object_type == "checkout.session") return kCheckoutSession;
   if (object_type == "subscription_schedule") return kSchedule;
   if (object_type == "invoice_payment") return kInvoicePayment;
+  if (object_type == kTestClock) return kClock;
   return {};
 }
 

@@ -27,6 +27,8 @@ void add_shared(Json& json, const Subscription& subscription, const Subscription
   json["current_period_end"] = time_or_null(subscription.period_end);
   json["trial_end"] = time_or_null(subscription.trial_end);
   json["cancel_at_period_end"] = subscription.cancel_at_period_end;
+  if (state.frozen_time)
+    json["test_clock"] = {{"id", subscription.test_clock}, {"frozen_time", iso_time(*state.frozen_time)}};
   json["scheduled_change"] = scheduled_change_json(subscription, state);
 }
 

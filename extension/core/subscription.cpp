@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/fields.hpp"
+#include "core/test_clock.hpp"
 
 namespace billing {
 namespace {
@@ -85,9 +86,18 @@ Subscription read_subscription(const Json& object) {
   subscription.collection_method = text_of(object, "collection_method").value_or("");
   subscription.latest_invoice_id = id_of(object, "latest_invoice");
   subscription.schedule_id = id_of(object, "schedule");
+  subscription.test_clock = test_clock_of(object);
   subscription.created = time_of(object, "created");
   subscription.metadata = at(object, "metadata");
   return subscription;
+}
+
+Seconds reached_by(const Subscription& subscription) {
+  Seconds latest = subscription.created.value_or(0);
+  for (const std::optional<Seconds>& time :
+       {subscription.period_start, subscription.trial_start, subscription.canceled_at, subscription.ended_at})
+    latest = std::max(latest, time.value_or(0));
+  return latest;
 }
 
 Json next_phase(const Json& schedule) {

@@ -45,6 +45,7 @@ struct Subscription {
   std::string collection_method;
   std::string latest_invoice_id;
   std::string schedule_id;
+  std::string test_clock;  // clock_... that its customer is on; "" for real time
   std::optional<Seconds> created;
   Json metadata;
   // From other objects of the mirror:
@@ -58,6 +59,10 @@ struct Subscription {
 
 // Reads everything that the subscription object itself tells. `object` is a subscription in any API version.
 Subscription read_subscription(const Json& object);
+
+// A time that has certainly come where the subscription lives: whatever Stripe has done of it, it has done by
+// then.
+Seconds reached_by(const Subscription& subscription);
 
 // The next phase of a subscription schedule after its current one, as `scheduled_change`; null when none is
 // to come. https://docs.stripe.com/api/subscription_schedules/object

@@ -182,7 +182,13 @@ void judge_plan(const Subscription& subscription, const AccessRules& rules, Subs
   }
 }
 
-SubscriptionState judge_at(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
+const TestClock* clock_of(const Subscription& subscription, const AccessRules& rules) {
+  if (!rules.clocks || subscription.test_clock.empty()) return nullptr;
+  const auto found = rules.clocks->find(subscription.test_clock);
+  return found == rules.clocks->end() ? nullptr : &found->second;
+}
+
+SubscriptionState judge_by(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
   SubscriptionState result = judge_status(subscription, rules, clock);
   result.live = result.live || is_live(result.state);
   judge_plan(subscription, rules, result);
@@ -193,6 +199,20 @@ SubscriptionState judge_at(const Subscription& subscription, const AccessRules& 
   result.collection_paused =
       !subscription.pause_behavior.empty() &&
       !(subscription.pause_resumes_at && clock.reached(*subscription.pause_resumes_at));
+  return result;
+}
+
+// A test clock stands still: while it does, time changes nothing, and the window that `clock` narrows stays
+// as it is. Whoever deletes a clock deletes its customers.
+SubscriptionState judge_at(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
+  const TestClock* frozen = clock_of(subscription, rules);
+  if (frozen == nullptr) return judge_by(subscription, rules, clock);
+  const Seconds time = shown_by(*frozen, reached_by(subscription));
+  Clock standing(instant(time));
+  Subscription judged = subscription;
+  judged.customer_deleted = judged.customer_deleted || frozen->deleted;
+  SubscriptionState result = judge_by(judged, rules, standing);
+  result.frozen_time = time;
   return result;
 }
 

@@ -10,6 +10,7 @@
 #include "core/json.hpp"
 #include "core/plan_catalogue.hpp"
 #include "core/subscription.hpp"
+#include "core/test_clock.hpp"
 
 namespace billing {
 
@@ -20,6 +21,13 @@ struct AccessRules {
   bool accept_payments = true;
   bool unmapped_price_access = false;  // of a price that is mapped to no plan
   std::shared_ptr<const Plans> plans;  // null: there are none, and every price gives access
+  // Null: there are none, or they don't count (in live mode, and where somebody asks about another instant).
+  std::shared_ptr<const TestClocks> clocks;
+  AccessRules without_clocks() const {
+    AccessRules rules = *this;
+    rules.clocks.reset();
+    return rules;
+  }
 };
 
 // One row of access_grants: access to a plan that no subscription pays.
@@ -46,7 +54,9 @@ struct SubscriptionState {
   bool collection_paused = false;  // pause_collection is set, and its resumes_at not reached
   std::string plan;                // its id; "" when it is mapped to none
   PlanWeight weight;
+  std::optional<Seconds> frozen_time;  // when it was judged, where its customer is on a test clock
 };
+// At `now`, or at the time of its customer's test clock.
 SubscriptionState judge(const Subscription& subscription, const AccessRules& rules, Instant now);
 
 // A grant gives the access of its plan from when it was made until its end; that of an add-on adds to a plan,

@@ -1,7 +1,6 @@
 #include "functions/batch.hpp"
 
 #include <algorithm>
-#include <set>
 #include <tuple>
 
 #include "core/activity.hpp"
@@ -16,6 +15,7 @@
 #include "functions/payments.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscription_follow.hpp"
+#include "functions/test_clocks.hpp"
 #include "pg/spi.hpp"
 #include "pg/subtransaction.hpp"
 
@@ -45,6 +45,7 @@ class Batch {
     bind_customers();
     wake_waiting();
     dependencies_.fold(open(), told_payers_);
+    moved_clocks_ = test_clocks::learn(open(), settings_);
     stripe_entitlements::follow(open());
     park_unlinked();
     lock_users();
@@ -57,6 +58,7 @@ class Batch {
     cache::store(users_, settings_, now_, news_.occasion());
     news_.write();
     write_inbox();
+    test_clocks::announce(moved_clocks_, settings_, now_);
     dependencies_.follow_plans(settings_);
   }
 
@@ -335,7 +337,7 @@ class Batch {
   }
 
   std::vector<Work*> works_;
-  const Settings& settings_;
+  Settings settings_;  // with what the batch says of test clocks
   const BatchOptions& options_;
   notifications::News news_;
   Instant now_;
@@ -346,6 +348,7 @@ class Batch {
   std::map<std::string, links::Link> links_;
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;
+  std::set<std::string> moved_clocks_;
   std::vector<audit::Entry> audit_;
   Dependencies dependencies_;
 };

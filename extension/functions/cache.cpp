@@ -7,6 +7,7 @@
 #include "functions/awaited_subscriptions.hpp"
 #include "functions/links.hpp"
 #include "functions/subscriptions.hpp"
+#include "functions/test_clocks.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -17,18 +18,21 @@ namespace {
 pg::Statement upsert(
     "INSERT INTO @subscription_cache (user_id, status, has_access, state, valid_from, valid_until, "
     "generation,"
-    "  cached_at, expires_at)"
-    " SELECT r.user_id, r.status, r.has_access, r.state::jsonb, r.valid_from, r.valid_until, $7, $8, $9"
-    " FROM unnest($1, $2, $3, $4, $5, $6) r(user_id, status, has_access, state, valid_from, valid_until)"
+    "  cached_at, expires_at, frozen_time)"
+    " SELECT r.user_id, r.status, r.has_access, r.state::jsonb, r.valid_from, r.valid_until, $8, $9, $10, "
+    "r.frozen_time"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+    "  r(user_id, status, has_access, state, valid_from, valid_until, frozen_time)"
     " ON CONFLICT (user_id) DO UPDATE SET status = excluded.status, has_access = excluded.has_access,"
     "  state = excluded.state, valid_from = excluded.valid_from, valid_until = excluded.valid_until,"
-    "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at");
+    "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at,"
+    "  frozen_time = excluded.frozen_time");
 
 Computed computed_from(const std::string& user_id, const std::vector<Subscription>& subscriptions,
-                       const std::vector<AccessGrant>& grants, bool awaited, const Settings& settings,
+                       const std::vector<AccessGrant>& grants, bool awaited, const AccessRules& rules,
                        Instant now) {
   Computed made;
-  made.state = judge_user(subscriptions, settings.access, now, grants, awaited);
+  made.state = judge_user(subscriptions, rules, now, grants, awaited);
   made.status = made.state.effective.state;
   made.json = state_json(user_id, subscriptions, made.state);
   made.json["credits"] = {{"balance", 0}, {"held", 0}, {"available", 0}};
@@ -42,8 +46,16 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
   const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
+  Computed made = computed_from(user_id, owned, access_grants::read(user_id),
+                                awaited::read(user_id, settings.live), settings.access, now);
+  for (const auto& [user, time] : test_clocks::times({user_id}, settings.access)) made.frozen_time = time;
+  return made;
+}
+
+Computed compute_at(const std::string& user_id, const Settings& settings, Instant as_of) {
+  const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
   return computed_from(user_id, owned, access_grants::read(user_id), awaited::read(user_id, settings.live),
-                       settings, now);
+                       settings.access.without_clocks(), as_of);
 }
 
 void refuse_snapshots() {
@@ -60,12 +72,14 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   auto granted = access_grants::read(users, anchors);
   notifications::AccessTeller teller(occasion, settings);
   const std::set<std::string> awaiting = awaited::read(users, settings.live);
+  const auto times = test_clocks::times(users, settings.access);
   const Seconds second = now / 1'000'000;
   pg::Texts user_id, status, state;
   pg::Flags has_access;
-  pg::Times valid_from, valid_until;
+  pg::Times valid_from, valid_until, frozen_time;
   for (const std::string& user : users) {
-    Computed made = computed_from(user, owned[user], granted[user], awaiting.count(user) > 0, settings, now);
+    Computed made =
+        computed_from(user, owned[user], granted[user], awaiting.count(user) > 0, settings.access, now);
     teller.judge(user, anchors[user], made.json, made.state, owned[user], granted[user], now);
     made.json["cached"] = true;
     made.json["cached_at"] = iso_time(second);
@@ -76,9 +90,11 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
     has_access.push_back(made.state.effective.has_access ? 1 : 0);
     valid_from.values.push_back(made.state.valid_from);
     valid_until.values.push_back(made.state.valid_until);
+    const auto time = times.find(user);
+    frozen_time.values.push_back(time == times.end() ? std::nullopt : std::optional(time->second));
   }
-  upsert.run(user_id, status, has_access, state, valid_from, valid_until, settings.generation, pg::Time{now},
-             pg::Time{now + instant(settings.cache_ttl)});
+  upsert.run(user_id, status, has_access, state, valid_from, valid_until, frozen_time, settings.generation,
+             pg::Time{now}, pg::Time{now + instant(settings.cache_ttl)});
   teller.write();
 }
 

@@ -1,6 +1,7 @@
 // subscription_cache: the derived state, stored for readers.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 
@@ -16,8 +17,12 @@ struct Computed {
   UserState state;
   std::string status;
   Json json;
+  std::optional<Instant> frozen_time;  // the user's own time, where a test clock decides it
 };
+// Now: whoever is on a test clock is judged at its time.
 Computed compute(const std::string& user_id, const Settings& settings, Instant now);
+// At the instant that somebody asks about, whatever clocks show.
+Computed compute_at(const std::string& user_id, const Settings& settings, Instant as_of);
 
 // Raises where what is newest cannot be seen.
 void refuse_snapshots();

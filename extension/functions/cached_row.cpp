@@ -16,7 +16,8 @@ enum Column {
   kValidUntil,
   kGeneration,
   kCachedAt,
-  kExpiresAt
+  kExpiresAt,
+  kFrozenTime
 };
 
 }  // namespace
@@ -33,6 +34,8 @@ CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, Timest
     if (from > now || now >= until || now >= expires || made_with != generation) return;
     row.result = CachedRow::Result::hit;
     row.has_access = DatumGetBool(slot_getattr(slot, kHasAccess, &null));
+    const Datum frozen = slot_getattr(slot, kFrozenTime, &null);
+    row.time = null ? now : DatumGetTimestampTz(frozen);
     if (want_state) row.state = DatumGetJsonbPCopy(slot_getattr(slot, kState, &null));
   };
   if (probe_user_row(schema, "subscription_cache", "subscription_cache_pkey", user_id, length, read) ==

@@ -9,6 +9,7 @@ namespace billing {
 struct CachedRow {
   enum class Result { hit, miss, unusable } result = Result::miss;
   bool has_access = false;
+  TimestampTz time = 0;    // the user's own: `now`, or what a test clock shows
   Jsonb* state = nullptr;  // a copy in the current memory context
 };
 

@@ -4,6 +4,7 @@
 #include "core/customer_link.hpp"
 #include "core/fields.hpp"
 #include "core/scope.hpp"
+#include "core/test_clock.hpp"
 #include "functions/dependencies.hpp"
 
 namespace billing {
@@ -21,11 +22,15 @@ void judge_admission(Work& work, const Settings& settings) {
   }
 }
 
+bool names_clock(const Event& event) {
+  return event.object_type == "customer" && !test_clock_of(event.object).empty();
+}
+
 bool concerns_user(const Work& work) {
   const Event& event = *work.event;
   if (work.customer.empty()) return false;
   if (needs_user(event) || link_evidence(event)) return true;
-  if (event.object_type == "customer") return is_deletion(event.type);
+  if (event.object_type == "customer") return is_deletion(event.type) || names_clock(event);
   if (tells_of_payback(event) || event.object_type == "payment_intent") return true;
   return event.object_type == "invoice" &&
          (fields::invoice_is_paid(event.object) || credits::may_grant(event.object));

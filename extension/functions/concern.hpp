@@ -19,6 +19,9 @@ bool concerns_user(const Work& work);
 // Something that may say that what an invoice paid went back.
 bool tells_of_payback(const Event& event);
 
+// A customer that is on a test clock.
+bool names_clock(const Event& event);
+
 // An invoice payment that says which invoice it pays.
 bool pays_invoice(const Event& event);
 mirror::Key invoice_of(const Event& invoice_payment);

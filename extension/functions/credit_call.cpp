@@ -256,9 +256,10 @@ Json granted(Account& account, Lot lot, const Note& note, const Settings& settin
   return answer;
 }
 
-Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create) {
+Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create,
+                      const Settings& settings) {
   store::queue_for(user_id);
-  accounts = store::lock({user_id}, create, true);
+  accounts = store::lock({user_id}, create, true, settings);
   const auto found = accounts.find(user_id);
   if (found == accounts.end()) return nullptr;
   store::advance(found->second);

@@ -67,6 +67,7 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
 Json granted(Account& account, Lot lot, const Note& note, const Settings& settings);
 
 // A session for one user's account: queue, row, lapses. Nothing when there is no account.
-Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create);
+Account* lock_account(std::map<std::string, Account>& accounts, const std::string& user_id, bool create,
+                      const Settings& settings);
 
 }  // namespace billing::credits

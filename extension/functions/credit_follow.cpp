@@ -7,8 +7,10 @@
 #include "core/credit_chain.hpp"
 #include "core/credit_line.hpp"
 #include "core/fields.hpp"
+#include "core/test_clock.hpp"
 #include "functions/credit_catalogue.hpp"
 #include "functions/credit_existing.hpp"
+#include "functions/credit_lot.hpp"
 #include "functions/credit_sources.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/payment_facts.hpp"
@@ -19,6 +21,7 @@ namespace billing::credits::follow {
 namespace {
 
 pg::Statement installed_at("SELECT last_value FROM @billing_installation");
+
 // A grant to be made, and what of it goes back at once.
 struct Due {
   PlannedGrant grant;
@@ -107,7 +110,8 @@ class Follow {
     for (const Trial& trial : trials_)
       if (auto grant = plan_trial(trial.subscription, catalogues_[trial.subscription.account].prices)) {
         const Source none{trial.user_id, trial.subscription.customer_id, "", "", "", nullptr};
-        keep(none, trial.subscription.trial_start.value_or(0), std::move(*grant));
+        const Seconds start = trial.subscription.trial_start.value_or(0);
+        keep(none, told(start, trial.subscription.test_clock), std::move(*grant));
       }
   }
 
@@ -147,9 +151,15 @@ class Follow {
       // What a change of plan grants can't be judged while it is not known what one of the plans grants.
       if (grant.source == "upgrade" && !sure) continue;
       const Source& source = sources_.at(grant.invoice_id);
-      keep(source, granted_at(source.object), std::move(grant));
+      keep(source, paid_at(source.object), std::move(grant));
     }
   }
+
+  // What a test clock bills is new, whatever time it shows.
+  Seconds told(Seconds at, const std::string& test_clock) {
+    return settings_.grants_since || test_clock.empty() ? at : since();
+  }
+  Seconds paid_at(const Json& invoice) { return told(granted_at(invoice), test_clock_of(invoice)); }
 
   void keep(const Source& source, Seconds at, PlannedGrant grant) {
     if (at < since()) return;
@@ -188,7 +198,7 @@ class Follow {
   bool is_certain(const std::string& invoice_id) {
     const Json& invoice = sources_.at(invoice_id).object;
     return may_grant(invoice) && sure_.count(fields::invoice_subscription(invoice)) > 0 &&
-           granted_at(invoice) >= since();
+           paid_at(invoice) >= since();
   }
 
   // What the grants of one key should amount to. At the terms that they were made by, what is planned now. At
@@ -279,7 +289,7 @@ class Follow {
   std::set<std::string> apply(const std::set<std::string>& users) {
     std::set<std::string> wanted;
     for (const auto& [user, change] : changes(read_existing(users), users)) wanted.insert(user);
-    store::Accounts accounts = store::lock(wanted, true, wait_);
+    store::Accounts accounts = store::lock(wanted, true, wait_, settings_);
     std::set<std::string> locked, busy;
     for (const std::string& user : wanted) (accounts.count(user) > 0 ? locked : busy).insert(user);
     // Again, as it is now that nobody else changes it.
@@ -324,7 +334,7 @@ class Follow {
         note.metadata[grant.source == "checkout" ? "checkout_session_id" : "invoice_id"] = grant.invoice_id;
       if (!grant.subscription_id.empty()) note.metadata["subscription_id"] = grant.subscription_id;
       if (!grant.price_id.empty()) note.metadata["price_id"] = grant.price_id;
-      const std::int64_t id = account.grant(lot_of(grant, change), note);
+      const std::int64_t id = account.grant(lot_of(grant, is_followed(grant, change), settings_), note);
       if (target.target > 0) reverse(account, id, target);
     }
   }
@@ -338,35 +348,13 @@ class Follow {
     account.reverse(id, target.target, target.debt_limit, note);
   }
 
-  // Slack is for the renewal that is on its way: where the same invoice grants the next interval, there is
-  // none.
-  Lot lot_of(const PlannedGrant& grant, const Change& change) const {
-    Lot lot;
-    lot.amount = grant.amount;
-    lot.priority = grant.priority;
-    lot.effective_at = grant.effective_at;
-    if (grant.expires_at) {
-      const bool followed = std::any_of(change.grants.begin(), change.grants.end(), [&](const Due& one) {
-        const PlannedGrant& other = one.grant;
-        return other.invoice_id == grant.invoice_id && other.series == grant.series &&
-               other.effective_at != 0 && other.effective_at == instant(*grant.expires_at);
-      });
-      lot.expires_at =
-          instant(followed ? *grant.expires_at : later_by(*grant.expires_at, settings_.access.renewal_slack));
-    }
-    lot.requires_subscription = grant.requires_subscription;
-    lot.subscription_id = grant.subscription_id;
-    lot.series = grant.series;
-    lot.cycle_start = instant(grant.cycle_start);
-    lot.rollover = grant.rollover;
-    lot.category = grant.category;
-    lot.source = grant.source;
-    lot.key = grant.key;
-    lot.invoice_id = grant.invoice_id;
-    lot.rule = grant.rule;
-    if (!grant.terms.empty()) lot.rule["terms"] = grant.terms;
-    if (grant.full > grant.amount) lot.rule["full"] = grant.full;
-    return lot;
+  // Whether the same invoice grants the next interval.
+  static bool is_followed(const PlannedGrant& grant, const Change& change) {
+    return grant.expires_at && std::any_of(change.grants.begin(), change.grants.end(), [&](const Due& one) {
+             const PlannedGrant& other = one.grant;
+             return other.invoice_id == grant.invoice_id && other.series == grant.series &&
+                    other.effective_at != 0 && other.effective_at == instant(*grant.expires_at);
+           });
   }
 
   const std::set<Subject>& subjects_;

@@ -73,7 +73,7 @@ PG_BILLING_FUNCTION(grant_credits) {
     const Settings& rules = settings(schema);
     links::ensure_user(user_id);
     store::Accounts accounts;
-    Account& account = *lock_account(accounts, user_id, true);
+    Account& account = *lock_account(accounts, user_id, true, rules);
     Answers answers({&request});
     if (auto before = answers.find(request)) {
       answer = *before;
@@ -103,7 +103,7 @@ PG_BILLING_FUNCTION(void_grant) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     if (account != nullptr) store::add_lots(accounts, store::PerUser<std::int64_t>{{user_id, grant_id}});
     Lot* lot = account != nullptr ? account->find_lot(grant_id) : nullptr;
     if (lot == nullptr)

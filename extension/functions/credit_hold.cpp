@@ -129,7 +129,7 @@ PG_BILLING_FUNCTION(hold_credits) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     Account none;
     none.user_id = user_id;
     Account& mine = account != nullptr ? *account : none;
@@ -179,7 +179,7 @@ PG_BILLING_FUNCTION(capture_hold) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     Answers answers({&request});
     if (auto before = answers.find(request)) {
       answer = *before;
@@ -202,7 +202,7 @@ PG_BILLING_FUNCTION(release_hold) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     Hold& hold = existing_hold(account, user_id, hold_id);
     const Access access = access_for(*account, rules, account->now());
     if (hold.status == Hold::Status::captured) {

@@ -69,7 +69,7 @@ PG_BILLING_FUNCTION(add_subscription_credits) {
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, customer + " has no user",
                          "Run SELECT link_stripe_customer('user_1','" + customer + "') first.");
     store::Accounts accounts;
-    Account& account = *lock_account(accounts, *user_id, true);
+    Account& account = *lock_account(accounts, *user_id, true, rules);
     if (const auto existing = grants_of(*user_id, invoice); !existing.empty()) {
       answer = {{"success", true}, {"status", "exists"}, {"invoice_id", invoice}, {"grant_ids", existing}};
       add_balances(answer, account, access_for(account, rules, account.now()));

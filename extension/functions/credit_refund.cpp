@@ -112,7 +112,7 @@ PG_BILLING_FUNCTION(refund_credits) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     Answers answers({&request});
     if (auto before = answers.find(request)) {
       answer = *before;

@@ -4,6 +4,7 @@
 
 #include "functions/credit_call.hpp"
 #include "functions/credit_store.hpp"
+#include "functions/test_clocks.hpp"
 #include "functions/user_row.hpp"
 #include "pg/spi.hpp"
 
@@ -73,8 +74,10 @@ Account account_then(const std::string& user_id, Instant at) {
 
 }  // namespace
 
+namespace {
+
 Balances read_balances(const std::string& user_id, const Settings& settings, Instant at, Instant now) {
-  store::Accounts accounts = store::read({user_id});
+  store::Accounts accounts = store::read({user_id}, at);
   const auto found = accounts.find(user_id);
   if (found == accounts.end()) return {};
   Account& account = found->second;
@@ -84,6 +87,18 @@ Balances read_balances(const std::string& user_id, const Settings& settings, Ins
     return balances_of(account, settings, at);
   }
   return balances_of(account_then(user_id, at), settings, at);
+}
+
+}  // namespace
+
+Balances read_balances(const std::string& user_id, const Settings& settings, Instant now) {
+  return read_balances(user_id, settings, now, now);
+}
+
+Balances read_balances_at(const std::string& user_id, const Settings& settings, Instant as_of, Instant now) {
+  Settings then = settings;
+  then.access = settings.access.without_clocks();
+  return read_balances(user_id, then, as_of, test_clocks::time_of(user_id, settings.access, now));
 }
 
 std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
@@ -111,8 +126,7 @@ std::optional<Balances> current_balances(Oid schema, const std::string& user_id,
     return Balances{row.balance, row.held, available, row.debt, available > 0};
   }
   pg::Session session(schema, pg::Session::Access::read_only);
-  const Instant at = pg::from_timestamptz(now);
-  return read_balances(user_id, settings, at, at);
+  return read_balances(user_id, settings, pg::from_timestamptz(now));
 }
 
 }  // namespace billing::credits
@@ -128,7 +142,9 @@ PG_BILLING_FUNCTION(get_credit_balance) {
   Balances found;
   {
     pg::Session session(schema, pg::Session::Access::read_only);
-    found = read_balances(user_id, settings(schema), as_of.value_or(now), now);
+    const Settings& rules = settings(schema);
+    found = as_of ? read_balances_at(user_id, rules, *as_of, now)
+                  : read_balances(user_id, rules, test_clocks::time_of(user_id, rules.access, now));
   }
   return jsonb_datum(to_text({{"balance", found.balance},
                               {"held", found.held},
@@ -148,7 +164,7 @@ PG_BILLING_FUNCTION(expire_credits) {
     const pg::Rows rows = due.run(limit);
     std::set<std::string> users;
     for (std::size_t i = 0; i < rows.size(); ++i) users.insert(rows.text(i, 0));
-    store::Accounts accounts = store::lock(users, false, false);
+    store::Accounts accounts = store::lock(users, false, false, settings(schema));
     for (auto& [user, account] : accounts) store::advance(account);
     store::save(accounts);
     tidied = static_cast<int>(accounts.size());

@@ -17,13 +17,15 @@ struct Balances {
   bool usable_without_subscription = false;  // some of it, at least
 };
 
-// Through SPI, in a session: at `now`, in the future (what time alone will do), or in the past (what was so
-// then).
-Balances read_balances(const std::string& user_id, const Settings& settings, Instant at, Instant now);
+// Through SPI, in a session, at the user's own time.
+Balances read_balances(const std::string& user_id, const Settings& settings, Instant now);
+// At another instant, whatever test clocks show: in the future (what time alone will do), or in the past
+// (what was so then).
+Balances read_balances_at(const std::string& user_id, const Settings& settings, Instant as_of, Instant now);
 
 // What a state that is read now says about credits: from the account's row alone where that tells enough,
-// otherwise computed. Nothing for users without credits, whose state says so already. `has_access` is the
-// user's.
+// otherwise computed. Nothing for users without credits, whose state says so already. `now` and `has_access`
+// are the user's own.
 std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
                                          TimestampTz now, bool has_access);
 

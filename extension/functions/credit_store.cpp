@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/credit_alarm.hpp"
+#include "functions/test_clocks.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::store {
@@ -196,7 +197,7 @@ void run_pairs(Accounts& accounts, pg::Statement& statement, const PerUser<Value
 
 }  // namespace
 
-Accounts lock(const std::set<std::string>& users, bool create, bool wait) {
+Accounts lock(const std::set<std::string>& users, bool create, bool wait, const Settings& settings) {
   Accounts accounts;
   if (users.empty()) return accounts;
   pg::Statement& statement = wait ? lock_accounts : lock_free_accounts;
@@ -211,6 +212,8 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait) {
     take(accounts, statement.run(pg::texts(rest)));
   }
   if (!accounts.empty()) add(accounts, live_lots.run(pg::texts(users_of(accounts))));
+  for (const auto& [user, time] : test_clocks::times(users, settings.access))
+    if (const auto found = accounts.find(user); found != accounts.end()) found->second.frozen_time = time;
   return accounts;
 }
 
@@ -225,15 +228,15 @@ void queue_for(const std::string& user_id) {
   });
 }
 
-Accounts read(const std::set<std::string>& users) {
+Accounts read(const std::set<std::string>& users, Instant at) {
   Accounts accounts;
   take(accounts, read_accounts.run(pg::texts(users)));
   if (accounts.empty()) return accounts;
   add(accounts, live_lots.run(pg::texts(users_of(accounts))));
   add_open_holds(accounts);
-  const Instant now = pg::from_timestamptz(GetCurrentTimestamp());
+  const Instant last = std::max(at, pg::from_timestamptz(GetCurrentTimestamp()));
   for (auto& [user, account] : accounts)
-    if (account.due_at_load <= now) add_live_series(account);
+    if (account.due_at_load <= last) add_live_series(account);
   return accounts;
 }
 
@@ -256,7 +259,7 @@ void add_hold(Account& account, std::int64_t hold_id) {
 }
 
 void advance(Account& account) {
-  const Instant now = pg::from_timestamptz(GetCurrentTimestamp());
+  const Instant now = account.frozen_time.value_or(pg::from_timestamptz(GetCurrentTimestamp()));
   if (std::max(now, account.last_entry_at) >= account.due_at_load) {
     account.changed = true;  // if only when something is due next
     // Until then no hold ends, and whoever adds or ends one loads it.

@@ -156,7 +156,7 @@ PG_BILLING_FUNCTION(use_credits_validated) {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
-    Account* account = lock_account(accounts, user_id, false);
+    Account* account = lock_account(accounts, user_id, false, rules);
     if (account == nullptr) {
       answer = refuse_amount(empty_account(user_id), Access{}, rules, use.amount);
     } else {
@@ -178,7 +178,7 @@ PG_BILLING_FUNCTION(use_credits_batch) {
     const Settings& rules = settings(schema);
     std::set<std::string> users;
     for (const Use& use : uses) users.insert(use.request.user_id);
-    store::Accounts accounts = store::lock(users, false, true);
+    store::Accounts accounts = store::lock(users, false, true, rules);
     std::map<std::string, Access> access;
     for (auto& [user, account] : accounts) {
       store::advance(account);

@@ -3,6 +3,7 @@
 #include "core/fields.hpp"
 #include "functions/inbox.hpp"
 #include "functions/plan_store.hpp"
+#include "functions/test_clocks.hpp"
 
 namespace billing {
 
@@ -17,14 +18,15 @@ void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& t
       told_.insert(work->event->object_id);
   for (const Event& price : prices_.extras.embedded) told_.insert(price.object_id);
   // The same placeholders whatever is known, so that they do not depend on the order of events.
-  std::set<mirror::Key> payments;
+  std::set<mirror::Key> named;
   for (const Work* work : works) {
     if (!tells_of_charge(*work->event)) continue;
     const std::set<mirror::Key> keys = mirror::payment_of(*work->event);
-    payments.insert(keys.begin(), keys.end());
+    named.insert(keys.begin(), keys.end());
     if (work->customer.empty()) prices_.unknown.insert(keys.begin(), keys.end());
   }
-  prices_.extras.awaited.merge(mirror::absent(payments));
+  named.merge(test_clocks::named_by(works));
+  prices_.extras.awaited.merge(mirror::absent(named));
   prices_.extras.payers = mirror::news_among(told);
   std::set<mirror::Key> found = mirror::fold(works, prices_.extras);
   // Of an invoice that came after what tells of its payment. Read while its row is held: whoever brings an

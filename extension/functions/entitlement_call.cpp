@@ -41,9 +41,9 @@ std::int64_t count_argument(FunctionCallInfo fcinfo, int index, const char* name
 Asked::Asked(const std::string& user_id, const std::string& feature, const Settings& settings, Instant now)
     : user_id_(user_id),
       settings_(settings),
-      now_(now),
       found_(holdings::read(user_id, settings, now)),
-      rows_(usage::read(user_id, feature, now)) {}
+      now_(found_.now),
+      rows_(usage::read(user_id, feature, now_)) {}
 
 usage::Counter Asked::counter(const Entitlement& entitlement) const {
   if (!entitlement.given || !is_counted(entitlement.feature)) return {};
@@ -51,7 +51,7 @@ usage::Counter Asked::counter(const Entitlement& entitlement) const {
 }
 
 std::int64_t Asked::available_credits() {
-  if (!credits_) credits_ = credits::read_balances(user_id_, settings_, now_, now_).available;
+  if (!credits_) credits_ = credits::read_balances(user_id_, settings_, now_).available;
   return *credits_;
 }
 

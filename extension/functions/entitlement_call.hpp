@@ -18,7 +18,8 @@ std::string feature_argument(FunctionCallInfo fcinfo, int index);
 std::int64_t count_argument(FunctionCallInfo fcinfo, int index, const char* name, std::int64_t least);
 void check_count(std::int64_t count, const char* name, std::int64_t least);
 
-// What a user has, and has used, at an instant: read once, asked about any number of features.
+// What a user has, and has used, at an instant, or at what the user's test clock shows: read once, asked
+// about any number of features.
 class Asked {
  public:
   Asked(const std::string& user_id, const std::string& feature, const Settings& settings, Instant now);
@@ -38,8 +39,8 @@ class Asked {
 
   std::string user_id_;
   const Settings& settings_;  // as long as nobody asks for them again
-  Instant now_;
   holdings::Found found_;
+  Instant now_;  // the user's own time
   std::vector<usage::Row> rows_;
   std::optional<std::int64_t> credits_;
 };

@@ -6,6 +6,7 @@
 #include "functions/awaited_subscriptions.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
+#include "functions/test_clocks.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::holdings {
@@ -58,6 +59,7 @@ void add_plans(Found& found, std::vector<Subscription> subscriptions, const std:
 
 Found read(const std::string& user_id, const Settings& settings, Instant now) {
   Found found;
+  found.now = test_clocks::time_of(user_id, settings.access, now);
   found.plans = plans_of(settings);
   found.holdings.default_plan = found.plans->default_plan();
   auto owned = subscriptions::read({user_id}, settings.live);

@@ -14,6 +14,7 @@ struct Found {
   std::shared_ptr<const Plans> plans;  // never null; what the rest points into
   Holdings holdings;
   Standing standing;
+  Instant now = 0;  // the user's own time: what was asked about, or what a test clock shows
 };
 // Within a session. What is read for a decision about a locked row is read after the lock was taken.
 Found read(const std::string& user_id, const Settings& settings, Instant now);

@@ -1,5 +1,6 @@
 // What is read from the mirror.
 #include "core/fields.hpp"
+#include "core/test_clock.hpp"
 #include "functions/mirror_keys.hpp"
 #include "functions/paid_through.hpp"
 
@@ -35,7 +36,10 @@ pg::Statement read_subscriptions(
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
     "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
     "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
-    "    AND h.object_id = s.object ->> 'schedule')"
+    "    AND h.object_id = s.object ->> 'schedule'),"
+    "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock')::text FROM @stripe_objects c"
+    "    WHERE c.stripe_account = s.stripe_account AND c.livemode = s.livemode AND c.object_type = 'customer'"
+    "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null')"
     " FROM @stripe_objects s"
     " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
     "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
@@ -105,6 +109,8 @@ std::vector<Subscription> subscriptions(const Touched& touched) {
     one.event_created = rows.maybe_seconds(i, 4).value_or(0);
     one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
     if (!rows.null(i, 6)) one.scheduled_change = next_phase(parse_json(rows.view(i, 6)));
+    if (one.test_clock.empty() && !rows.null(i, 7))
+      one.test_clock = test_clock_of(parse_json(rows.view(i, 7)));
     found.push_back(std::move(one));
   }
   read_paid_through(found);

@@ -5,6 +5,7 @@
 
 #include "core/money.hpp"
 #include "functions/arguments.hpp"
+#include "pg/owner.hpp"
 #include "pg/spi.hpp"
 #include "settings.hpp"
 
@@ -70,7 +71,7 @@ pg::Statement next_generation(
     "INSERT INTO @billing_settings AS s (name, value, generation, reason, actor)"
     " SELECT 'plans', NULL, coalesce(max(g.generation), 0) + 1, $1, $2 FROM @billing_settings g"
     " ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, reason = excluded.reason,"
-    "  actor = excluded.actor, updated_at = now()");
+    "  actor = excluded.actor, updated_at = now() RETURNING s.generation");
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -164,35 +165,6 @@ PlanHints hints_from(const pg::Rows& rows) {
   return hints;
 }
 
-// While it lives the current user is the tables' owner, as in a SECURITY DEFINER function, and statements see
-// what is committed at this moment: what a copy is kept of must be neither what a caller may not read nor
-// what an old snapshot of its transaction sees.
-class AsOwnerNow {
- public:
-  explicit AsOwnerNow(Oid table) {
-    pg::guard([&] {
-      HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-      if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for relation %u", table);
-      const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-      ReleaseSysCache(tuple);
-      PushActiveSnapshot(GetCatalogSnapshot(table));
-      GetUserIdAndSecContext(&user_, &context_);
-      SetUserIdAndSecContext(owner, context_ | SECURITY_LOCAL_USERID_CHANGE);
-    });
-  }
-  ~AsOwnerNow() {
-    SetUserIdAndSecContext(user_, context_);
-    if (std::uncaught_exceptions() == exceptions_) PopActiveSnapshot();
-  }
-  AsOwnerNow(const AsOwnerNow&) = delete;
-  AsOwnerNow& operator=(const AsOwnerNow&) = delete;
-
- private:
-  Oid user_ = InvalidOid;
-  int context_ = 0;
-  int exceptions_ = std::uncaught_exceptions();
-};
-
 }  // namespace
 
 std::optional<Plan> read(const std::string& id) {
@@ -206,7 +178,7 @@ std::shared_ptr<const Plans> load(Oid schema) {
   const Oid table = pg::guard([&] { return get_relname_relid("subscription_plans", schema); });
   if (table == InvalidOid) return nullptr;
   pg::Session session(schema, pg::Session::Access::read_only);
-  const AsOwnerNow now(table);
+  const pg::AsOwnerNow now(table);
   std::vector<Plan> plans = read_all();
   if (plans.empty()) return nullptr;
   return std::make_shared<const Plans>(std::move(plans), hints_from(select_hints.run()));
@@ -253,9 +225,10 @@ void write(const Plan& plan) {
 
 void lock() { lock_settings.run(); }
 
-void announce(Oid schema, const std::string& reason) {
-  next_generation.run(reason, calling_role());
+std::int64_t announce(Oid schema, const std::string& reason) {
+  const std::int64_t generation = next_generation.run(reason, calling_role()).number(0, 0);
   pg::guard([&] { CacheInvalidateRelcacheByRelid(get_relname_relid("billing_settings", schema)); });
+  return generation;
 }
 
 void follow(const Plans& known, const std::set<std::string>& ids) {

@@ -31,7 +31,8 @@ void write(const Plan& plan);
 // Whoever changes plans does so one at a time, and begins with this lock.
 void lock();
 // Makes every cached state obsolete, and every backend forget its copies, once this transaction commits.
-void announce(Oid schema, const std::string& reason);
+// Returns the new generation.
+std::int64_t announce(Oid schema, const std::string& reason);
 // Does both when the mirror says otherwise of these prices and products than it did when `known` was loaded.
 void follow(const Plans& known, const std::set<std::string>& ids);
 

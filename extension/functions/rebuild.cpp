@@ -5,11 +5,13 @@
 #include <set>
 #include <tuple>
 
+#include "core/test_clock.hpp"
 #include "functions/batch.hpp"
 #include "functions/cache.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/notifications.hpp"
+#include "functions/plan_store.hpp"
 #include "functions/rebuild_credits.hpp"
 #include "functions/rebuild_rows.hpp"
 #include "pg/spi.hpp"
@@ -203,6 +205,12 @@ std::vector<Difference> repair(const Part& part, const Settings& settings) {
     if (one.table == "stripe_customer_links")
       linked.push_back("customer:" + *text_of(one.key, "stripe_customer_id"));
   inbox::make_due(linked);
+  // What a clock shows is kept with the settings.
+  if (std::any_of(repaired.begin(), repaired.end(),
+                  [](const Difference& one) { return text_of(one.key, "object_type") == kTestClock; })) {
+    plan_store::lock();
+    plan_store::announce(pg::Session::current().schema(), "a test clock was rebuilt");
+  }
   cache::store(users, settings, pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
   return repaired;
 }

@@ -46,7 +46,8 @@ CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
 }
 
 pg::Statement read_cached(
-    "SELECT c.state::text, c.has_access FROM @subscription_cache c WHERE c.user_id = $1 AND c.valid_from <= "
+    "SELECT c.state::text, c.has_access, c.frozen_time FROM @subscription_cache c WHERE c.user_id = $1 AND "
+    "c.valid_from <= "
     "$2"
     " AND $2 < c.valid_until AND $2 < c.expires_at AND c.generation = $3");
 
@@ -56,24 +57,29 @@ struct Answer {
   std::string json;         // or the text of one just computed or read through SPI
   std::string reason;
   std::string next_step;
+  TimestampTz time = 0;  // the user's own
 };
 
-Answer compute(const Question& q, const Settings& rules) {
+Answer compute(const Question& q, const Settings& rules, bool cached) {
   Answer answer;
+  answer.time = q.at;
   pg::Session session(q.schema, pg::Session::Access::read_only);
   const Instant now = pg::from_timestamptz(q.at);
-  if (!q.bypass) {
+  if (cached && !q.bypass) {
     const pg::Rows rows = read_cached.run(q.user_id, pg::Time{now}, rules.generation);
     if (!rows.empty()) {
       answer.json = rows.text(0, 0);
       answer.has_access = rows.flag(0, 1);
+      if (const auto frozen = rows.maybe_number(0, 2)) answer.time = pg::to_timestamptz(*frozen);
       pg::count_cache_hit();
       return answer;
     }
     pg::count_cache_miss();
     pg::note_user(q.user_id.data(), q.user_id.size());
   }
-  const cache::Computed made = cache::compute(q.user_id, rules, now);
+  const cache::Computed made =
+      q.bypass ? cache::compute_at(q.user_id, rules, now) : cache::compute(q.user_id, rules, now);
+  if (made.frozen_time) answer.time = pg::to_timestamptz(*made.frozen_time);
   answer.has_access = made.state.effective.has_access;
   answer.reason = made.state.effective.reason;
   answer.next_step = made.state.effective.next_step;
@@ -89,29 +95,30 @@ Answer answer(const Question& q, bool want_state) {
       pg::count_cache_hit();
       Answer hit;
       hit.has_access = row.has_access;
+      hit.time = row.time;
       hit.stored = row.state;
       return hit;
     }
   }
-  return compute(q, rules);
+  return compute(q, rules, true);
 }
 
 // The cache holds no credits: every debit would rewrite it.
-std::optional<Json> credits_now(const Question& q, bool has_access) {
+std::optional<Json> credits_now(const Question& q, const Answer& state) {
   const Settings& rules = settings(q.schema);
   std::optional<credits::Balances> found;
   if (q.bypass) {
     pg::Session session(q.schema, pg::Session::Access::read_only);
-    found = credits::read_balances(q.user_id, rules, pg::from_timestamptz(q.at),
-                                   pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
+    found = credits::read_balances_at(q.user_id, rules, pg::from_timestamptz(q.at),
+                                      pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
   } else {
-    found = credits::current_balances(q.schema, q.user_id, rules, q.at, has_access);
+    found = credits::current_balances(q.schema, q.user_id, rules, state.time, state.has_access);
   }
   if (!found) return std::nullopt;
   Json json = {
       {"credits", {{"balance", found->balance}, {"held", found->held}, {"available", found->available}}}};
   if (found->debt > 0) json["credits"]["debt"] = found->debt;
-  if (!has_access) json["can_use_credits"] = found->usable_without_subscription;
+  if (!state.has_access) json["can_use_credits"] = found->usable_without_subscription;
   return json;
 }
 
@@ -121,7 +128,7 @@ PG_BILLING_FUNCTION(get_user_subscription_state) {
   const Question q = question(fcinfo, true);
   const Answer found = answer(q, true);
   const Datum state = found.stored != nullptr ? JsonbPGetDatum(found.stored) : jsonb_datum(found.json);
-  const std::optional<Json> credits = credits_now(q, found.has_access);
+  const std::optional<Json> credits = credits_now(q, found);
   if (!credits) return state;
   const Datum spliced = jsonb_datum(to_text(*credits));
   return pg::guard([&] { return DirectFunctionCall2(jsonb_concat, state, spliced); });
@@ -135,9 +142,7 @@ PG_BILLING_FUNCTION(require_subscription) {
   const Question q = question(fcinfo, false);
   if (answer(q, false).has_access) PG_RETURN_VOID();
   // The refusal says why, so it is worth a computation.
-  Question again = q;
-  again.bypass = true;
-  const Answer refused = compute(again, settings(q.schema));
+  const Answer refused = compute(q, settings(q.schema), false);
   Json detail = {{"user_id", q.user_id}, {"reason", refused.reason}, {"next_step", refused.next_step}};
   throw pg::SqlError(MAKE_SQLSTATE('P', 'T', '4', '0', '2'),
                      "subscription required: " + q.user_id + " has no access (" + refused.reason + ")",

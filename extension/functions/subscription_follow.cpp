@@ -58,7 +58,7 @@ class Follow {
       if (!subscription.empty()) {
         touched_.customers.insert(work->customer);
         touched_.subscriptions.insert(subscription);
-      } else if (is_deletion(event.type) || tells_of_payback(event)) {
+      } else if (is_deletion(event.type) || tells_of_payback(event) || names_clock(event)) {
         whole(work->customer);
       }
     }

@@ -16,23 +16,25 @@ pg::Statement upsert(
     "next_renewal,"
     "  trial_start, trial_end, cancel_at_period_end, cancel_at, canceled_at, ended_at, paid_through, "
     "pause_behavior,"
-    "  pause_resumes_at, collection_method, latest_invoice_id, schedule_id, scheduled_change, "
+    "  pause_resumes_at, collection_method, latest_invoice_id, schedule_id, test_clock, scheduled_change, "
     "customer_deleted, items,"
     "  items_truncated, metadata, stripe_created, event_created, ambiguous)"
     " SELECT r.user_id, r.id, r.customer, r.account, r.livemode, r.status, r.price, r.product, r.quantity,"
     "  r.period_start, r.period_end, r.next_renewal, r.trial_start, r.trial_end, r.at_period_end, "
     "r.cancel_at,"
-    "  r.canceled_at, r.ended_at, r.paid_through, r.pause, r.resumes_at, r.collection, r.invoice, r.schedule,"
+    "  r.canceled_at, r.ended_at, r.paid_through, r.pause, r.resumes_at, r.collection, r.invoice, "
+    "r.schedule, r.test_clock,"
     "  r.change::jsonb, r.customer_deleted, r.items::jsonb, r.truncated, r.metadata::jsonb, r.created,"
     "  r.event_created, r.ambiguous"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
     "$21, $22,"
-    "  $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)"
+    "  $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)"
     "  r(user_id, id, customer, account, livemode, status, price, product, quantity, period_start, "
     "period_end,"
     "    next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at, ended_at, "
     "paid_through, pause,"
-    "    resumes_at, collection, invoice, schedule, change, customer_deleted, items, truncated, metadata, "
+    "    resumes_at, collection, invoice, schedule, test_clock, change, customer_deleted, items, truncated, "
+    "metadata, "
     "created,"
     "    event_created, ambiguous)"
     " ON CONFLICT (user_id, stripe_subscription_id) DO UPDATE SET"
@@ -48,7 +50,8 @@ pg::Statement upsert(
     "excluded.paid_through,"
     "  pause_behavior = excluded.pause_behavior, pause_resumes_at = excluded.pause_resumes_at,"
     "  collection_method = excluded.collection_method, latest_invoice_id = excluded.latest_invoice_id,"
-    "  schedule_id = excluded.schedule_id, scheduled_change = excluded.scheduled_change,"
+    "  schedule_id = excluded.schedule_id, test_clock = excluded.test_clock, scheduled_change = "
+    "excluded.scheduled_change,"
     "  customer_deleted = excluded.customer_deleted, items = excluded.items,"
     "  items_truncated = excluded.items_truncated, metadata = excluded.metadata,"
     "  stripe_created = excluded.stripe_created, event_created = excluded.event_created,"
@@ -57,7 +60,7 @@ pg::Statement upsert(
     "   u.current_period_end, u.next_renewal, u.trial_start, u.trial_end, u.cancel_at_period_end, "
     "u.cancel_at,"
     "   u.canceled_at, u.ended_at, u.paid_through, u.pause_behavior, u.pause_resumes_at, u.collection_method,"
-    "   u.latest_invoice_id, u.schedule_id, u.scheduled_change, u.customer_deleted, u.items, "
+    "   u.latest_invoice_id, u.schedule_id, u.test_clock, u.scheduled_change, u.customer_deleted, u.items, "
     "u.items_truncated,"
     "   u.metadata, u.stripe_created, u.event_created, u.ambiguous)"
     "  IS DISTINCT FROM"
@@ -67,7 +70,7 @@ pg::Statement upsert(
     "excluded.trial_start,"
     "   excluded.trial_end, excluded.cancel_at_period_end, excluded.cancel_at, excluded.canceled_at,"
     "   excluded.ended_at, excluded.paid_through, excluded.pause_behavior, excluded.pause_resumes_at,"
-    "   excluded.collection_method, excluded.latest_invoice_id, excluded.schedule_id, "
+    "   excluded.collection_method, excluded.latest_invoice_id, excluded.schedule_id, excluded.test_clock, "
     "excluded.scheduled_change,"
     "   excluded.customer_deleted, excluded.items, excluded.items_truncated, excluded.metadata,"
     "   excluded.stripe_created, excluded.event_created, excluded.ambiguous)");
@@ -79,7 +82,7 @@ pg::Statement select(
     "  cancel_at, canceled_at, ended_at, paid_through, pause_behavior, pause_resumes_at, collection_method,"
     "  latest_invoice_id, schedule_id, scheduled_change::text, customer_deleted, items_truncated, "
     "stripe_created,"
-    "  event_created, ambiguous"
+    "  event_created, ambiguous, test_clock"
     " FROM @user_subscriptions WHERE user_id = ANY ($1) AND livemode = $2");
 
 std::optional<std::string> unless_empty(const std::string& text) {
@@ -125,7 +128,7 @@ std::vector<SubscriptionItem> items_from(const Json& items) {
 void store(const std::vector<Owned>& rows) {
   if (rows.empty()) return;
   pg::Texts user_id, id, customer, account, status, price, product, pause, collection, invoice, schedule,
-      change, items, metadata;
+      test_clock, change, items, metadata;
   pg::Flags livemode, at_period_end, customer_deleted, truncated, ambiguous;
   pg::Numbers quantity;
   pg::Times period_start, period_end, next_renewal, trial_start, trial_end, cancel_at, canceled_at, ended_at,
@@ -156,6 +159,7 @@ void store(const std::vector<Owned>& rows) {
     collection.push_back(unless_empty(s.collection_method));
     invoice.push_back(unless_empty(s.latest_invoice_id));
     schedule.push_back(unless_empty(s.schedule_id));
+    test_clock.push_back(unless_empty(s.test_clock));
     change.push_back(s.scheduled_change.is_null() ? std::nullopt
                                                   : std::optional(to_text(s.scheduled_change)));
     customer_deleted.push_back(s.customer_deleted ? 1 : 0);
@@ -168,7 +172,7 @@ void store(const std::vector<Owned>& rows) {
   }
   upsert.run(user_id, id, customer, account, livemode, status, price, product, quantity, period_start,
              period_end, next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at,
-             ended_at, paid_through, pause, resumes_at, collection, invoice, schedule, change,
+             ended_at, paid_through, pause, resumes_at, collection, invoice, schedule, test_clock, change,
              customer_deleted, items, truncated, metadata, created, event_created, ambiguous);
 }
 
@@ -204,6 +208,7 @@ std::map<std::string, std::vector<Subscription>> read(const std::set<std::string
     s.created = rows.maybe_seconds(i, 25);
     s.event_created = rows.maybe_seconds(i, 26).value_or(0);
     s.ambiguous = rows.flag(i, 27);
+    s.test_clock = rows.text(i, 28);
     found[rows.text(i, 0)].push_back(std::move(s));
   }
   return found;

@@ -95,7 +95,7 @@ Json with_outcome(Json answer, bool success, const std::string& status) {
 std::optional<Json> charge(const Call& call, std::int64_t cost, const Settings& settings, Answers* answers,
                            Json& answer) {
   credits::store::Accounts accounts;
-  credits::Account* account = credits::lock_account(accounts, call.user_id, false);
+  credits::Account* account = credits::lock_account(accounts, call.user_id, false, settings);
   // Where nothing is counted, the account's row is the lock that requests with the same key wait for.
   if (answers != nullptr) {
     *answers = Answers({&call.request});
@@ -204,9 +204,8 @@ Json release(Call& call, Oid schema) {
     row = lock_for_release(call, schema);
   Answers answers({&call.request});
   if (const auto before = answers.find(call.request)) return *before;
-  const Instant now = now_after(row);
   const Settings& rules = settings(schema);
-  const Asked asked(call.user_id, call.feature, rules, now);
+  const Asked asked(call.user_id, call.feature, rules, now_after(row));
   const Entitlement entitlement = asked.entitlement(call.feature);
   const std::int64_t used = row ? row->used : 0;
   // What others released meanwhile is seen under the lock.
@@ -226,8 +225,8 @@ Json release(Call& call, Oid schema) {
   }
   call.record.amount = -amount;
   call.record.refers_to = call.record_id;
-  const usage::Counted done = usage::count(call.user_id, call.feature, row->window, call.record, now);
-  const Asked after(call.user_id, call.feature, rules, now);
+  const usage::Counted done = usage::count(call.user_id, call.feature, row->window, call.record, asked.now());
+  const Asked after(call.user_id, call.feature, rules, now_after(row));
   Json answer = with_outcome(after.answer(entitlement, after.counter(entitlement), 0), true, "released");
   answer["amount"] = amount;
   answer["releasable"] = left - amount;

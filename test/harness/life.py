@@ -34,13 +34,15 @@ class Life:
     """One customer with one subscription. Each method is something that happens: it returns the event, or the list
     of events, that Stripe sends about it. Time passes by a second with each event, and by advance()."""
 
-    def __init__(self, name, *, api_version=NEW, items=((PRO, 1),), start=None, metadata=None, livemode=False):
+    def __init__(self, name, *, api_version=NEW, items=((PRO, 1),), start=None, metadata=None, livemode=False,
+                 test_clock=None):
         self.name = name
         self.api_version = api_version
         self.items = list(items)
         self.clock = int(time.time()) - 120 if start is None else start
         self.livemode = livemode
         self.metadata = metadata or {}  # of the subscription
+        self.test_clock = test_clock
         self.customer_id = f"cus_{name}"
         self.subscription_id = f"sub_{name}"
         self.customer = None
@@ -76,6 +78,8 @@ class Life:
     def invoice_event(self, event_type, *, paid, reason, attempts=1, free=False):
         made = objects.invoice(f"in_{self.name}_{self.invoices}", self.subscription, self.clock, self.period,
                                self.api_version, reason=reason, paid=paid, attempts=attempts, free=free)
+        if self.test_clock:
+            made["test_clock"] = self.test_clock
         return self.emit(event_type, made)
 
     def paid_events(self, reason, free=False):
@@ -88,6 +92,7 @@ class Life:
     def customer_created(self, metadata=None):
         self.customer = objects.customer(self.customer_id, self.clock, self.api_version,
                                          email=f"{self.name}@example.org", name=self.name.title(), metadata=metadata)
+        self.customer["test_clock"] = self.test_clock
         return self.emit("customer.created", self.customer)
 
     def customer_updated(self, **changes):
@@ -107,6 +112,8 @@ class Life:
             self.subscription_id, self.customer_id, self.items, self.clock, self.period, self.api_version,
             status="trialing" if trial else status, trial=trial, metadata=self.metadata,
             latest_invoice=f"in_{self.name}_{self.invoices}")
+        if self.test_clock:
+            self.subscription["test_clock"] = self.test_clock
         return self.emit("customer.subscription.created", self.subscription)
 
     def first_invoice(self):
@@ -118,6 +125,11 @@ class Life:
             f"cs_test_{self.name}", self.customer_id, self.subscription_id, self.clock, price.unit_amount * quantity,
             price.currency, user_id=user_id, email=f"{self.name}@example.org", metadata=metadata)
         return self.emit("checkout.session.completed", session)
+
+    def clock_moved(self, status="ready"):
+        """The test clock shows the time of this life now."""
+        made = objects.test_clock(self.test_clock, self.clock, status)
+        return self.emit(f"test_helpers.test_clock.{status}", made)
 
     def trial_will_end(self):
         return self.emit("customer.subscription.trial_will_end", self.subscription)

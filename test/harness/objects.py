@@ -214,6 +214,12 @@ def checkout_session(session_id, customer_id, subscription_id, created, total, c
             "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}, "url": None}
 
 
+def test_clock(clock_id, frozen_time, status="ready"):
+    return {"id": clock_id, "object": "test_helpers.test_clock", "created": 1700000000, "deletes_after": 1702592000,
+            "frozen_time": frozen_time, "livemode": False, "name": None,
+            "status": "ready" if status == "created" else status, "status_details": {}}
+
+
 def schedule(schedule_id, subscription_object, created, phases, current):
     """`phases` is a list of (Price, quantity, start, end)."""
     def phase(price, quantity, start, end):
