@@ -33,7 +33,8 @@ BEGIN
                                  'has_access_to_item', 'stripe_time', 'stripe_id', 'stripe_integer', 'stripe_flag',
                                  'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
                                  'discounted_items', 'included_tax_percent', 'metrics_basis',
-                                 'billing_alert_defaults', 'billing_alert_values']
+                                 'billing_alert_defaults', 'billing_alert_values',
+                                 'compare_billing_state']
         WHEN 'user' THEN ARRAY['my_user_id', 'my_subscription_state', 'my_credits', 'my_entitlements']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p
@@ -41,7 +42,8 @@ BEGIN
                              JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
                             WHERE x.extname = 'pg_billing'
                               AND p.proname NOT IN ('grant_billing_role', 'schedule_maintenance',
-                                                    'unschedule_maintenance'))
+                                                    'unschedule_maintenance', 'import_rows', 'import_value',
+                                                    'lock_imported_users', 'finish_import'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
