@@ -16,7 +16,10 @@ Json pause_json(const Subscription& subscription, const SubscriptionState& state
 }
 
 Json scheduled_change_json(const Subscription& subscription, const SubscriptionState& state) {
-  return state.change_pending ? subscription.scheduled_change : Json(nullptr);
+  if (!state.change_pending) return nullptr;
+  Json change = subscription.scheduled_change;
+  change["plan"] = text_or_null(state.coming_plan);
+  return change;
 }
 
 // What a subscription and the user whose primary one it is say alike.

@@ -1,9 +1,9 @@
 #include "core/subscription.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "core/fields.hpp"
+#include "core/scheduled_change.hpp"
 #include "core/test_clock.hpp"
 
 namespace billing {
@@ -45,21 +45,6 @@ std::vector<SubscriptionItem> read_items(const Json& subscription) {
   return items;
 }
 
-bool is_over(const Json& schedule) {
-  constexpr std::array<std::string_view, 3> kOver = {"released", "canceled", "completed"};
-  const std::string status = text_of(schedule, "status").value_or("");
-  return std::find(kOver.begin(), kOver.end(), status) != kOver.end();
-}
-
-// When the next phase starts at the earliest; nothing when the schedule is in no phase.
-std::optional<Seconds> end_of_current_phase(const Json& schedule) {
-  const Json& current = at(schedule, "current_phase");
-  if (const std::optional<Seconds> end = time_of(current, "end_date")) return end;
-  if (const std::optional<Seconds> start = time_of(current, "start_date")) return *start + 1;
-  if (text_of(schedule, "status") == "not_started") return 0;
-  return std::nullopt;
-}
-
 }  // namespace
 
 Subscription read_subscription(const Json& object) {
@@ -88,6 +73,7 @@ Subscription read_subscription(const Json& object) {
   subscription.schedule_id = id_of(object, "schedule");
   subscription.test_clock = test_clock_of(object);
   subscription.created = time_of(object, "created");
+  subscription.scheduled_change = change_by_pending_update(object);
   subscription.metadata = at(object, "metadata");
   return subscription;
 }
@@ -98,34 +84,6 @@ Seconds reached_by(const Subscription& subscription) {
        {subscription.period_start, subscription.trial_start, subscription.canceled_at, subscription.ended_at})
     latest = std::max(latest, time.value_or(0));
   return latest;
-}
-
-Json next_phase(const Json& schedule) {
-  if (is_over(schedule)) return nullptr;
-  const std::optional<Seconds> earliest = end_of_current_phase(schedule);
-  if (!earliest) return nullptr;
-  const Json* next = nullptr;
-  Seconds next_start = 0;
-  for (const Json& phase : list_of(schedule, "phases")) {
-    const std::optional<Seconds> start = time_of(phase, "start_date");
-    if (!start || *start < *earliest || (next != nullptr && *start >= next_start)) continue;
-    next = &phase;
-    next_start = *start;
-  }
-  if (next == nullptr) return nullptr;
-
-  Json change = {{"effective_at", iso_time(next_start)}, {"price_id", nullptr}, {"quantity", nullptr}};
-  const Json& items = list_of(*next, "items");
-  const Json& plans = list_of(*next, "plans");  // the name of `items` before 2020-08-27
-  const Json& phase_items = items.empty() ? plans : items;
-  if (phase_items.empty()) return change;
-  const Json& item = phase_items.front();
-  std::string price = id_of(item, "price");
-  if (price.empty()) price = id_of(item, "plan");
-  if (!price.empty()) change["price_id"] = price;
-  if (const std::optional<std::int64_t> quantity = integer_of(item, "quantity"))
-    change["quantity"] = *quantity;
-  return change;
 }
 
 }  // namespace billing

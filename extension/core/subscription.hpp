@@ -51,7 +51,7 @@ struct Subscription {
   // From other objects of the mirror:
   std::optional<Seconds> paid_through;  // end of the latest period that is paid and did not all go back
   bool customer_deleted = false;
-  Json scheduled_change;  // {"effective_at": "...", "price_id": "...", "quantity": n} or null
+  Json scheduled_change;  // what is going to change (core/scheduled_change.hpp), or null
   // From the mirror row:
   Seconds event_created = 0;
   bool ambiguous = false;
@@ -63,9 +63,5 @@ Subscription read_subscription(const Json& object);
 // A time that has certainly come where the subscription lives: whatever Stripe has done of it, it has done by
 // then.
 Seconds reached_by(const Subscription& subscription);
-
-// The next phase of a subscription schedule after its current one, as `scheduled_change`; null when none is
-// to come. https://docs.stripe.com/api/subscription_schedules/object
-Json next_phase(const Json& schedule);
 
 }  // namespace billing

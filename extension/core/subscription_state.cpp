@@ -5,6 +5,8 @@
 #include <compare>
 #include <tuple>
 
+#include "core/scheduled_change.hpp"
+
 namespace billing {
 namespace {
 
@@ -188,14 +190,27 @@ const TestClock* clock_of(const Subscription& subscription, const AccessRules& r
   return found == rules.clocks->end() ? nullptr : &found->second;
 }
 
+// Either it happens at a time, or it waits for its payment until a time.
+void judge_change(const Subscription& subscription, const AccessRules& rules, Clock& clock,
+                  SubscriptionState& result) {
+  const Json& change = subscription.scheduled_change;
+  std::optional<std::string> until = text_of(change, "effective_at");
+  if (!until) until = text_of(change, "expires_at");
+  const std::optional<Seconds> time = until ? parse_iso_time(*until) : std::nullopt;
+  result.change_pending = time && !clock.reached(*time);
+  if (!result.change_pending || !rules.plans) return;
+  Subscription then;
+  then.account = subscription.account;
+  then.livemode = subscription.livemode;
+  then.items = items_of_change(change);
+  if (const Plan* plan = rules.plans->plan_of(then)) result.coming_plan = plan->id;
+}
+
 SubscriptionState judge_by(const Subscription& subscription, const AccessRules& rules, Clock& clock) {
   SubscriptionState result = judge_status(subscription, rules, clock);
   result.live = result.live || is_live(result.state);
   judge_plan(subscription, rules, result);
-  if (const auto effective_at = text_of(subscription.scheduled_change, "effective_at")) {
-    const std::optional<Seconds> time = parse_iso_time(*effective_at);
-    result.change_pending = time && !clock.reached(*time);
-  }
+  judge_change(subscription, rules, clock, result);
   result.collection_paused =
       !subscription.pause_behavior.empty() &&
       !(subscription.pause_resumes_at && clock.reached(*subscription.pause_resumes_at));

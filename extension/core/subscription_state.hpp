@@ -51,6 +51,7 @@ struct SubscriptionState {
   bool stale = false;              // past its period, waiting for the renewal's webhook
   bool live = false;               // not over: another purchase would be a second subscription
   bool change_pending = false;     // scheduled_change lies in the future
+  std::string coming_plan;         // the plan that it changes to; "" when it is mapped to none
   bool collection_paused = false;  // pause_collection is set, and its resumes_at not reached
   std::string plan;                // its id; "" when it is mapped to none
   PlanWeight weight;

@@ -1,5 +1,6 @@
 // What is read from the mirror.
 #include "core/fields.hpp"
+#include "core/scheduled_change.hpp"
 #include "core/test_clock.hpp"
 #include "functions/mirror_keys.hpp"
 #include "functions/paid_through.hpp"
@@ -27,16 +28,24 @@ pg::Statement read_customers(
     "  ON o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
     "  AND o.object_id = k.id WHERE o.stripe_customer_id IS NOT NULL");
 
+// A schedule is the one that the subscription names. One that was told of later than the subscription may
+// name it, while the subscription does not say so yet.
+#define SCHEDULE                                                                                    \
+  " FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account AND h.livemode = s.livemode"   \
+  "  AND h.object_type = 'subscription_schedule' AND (h.object_id = CASE jsonb_typeof(s.object -> " \
+  "'schedule') WHEN 'object' THEN s.object -> 'schedule' ->> 'id' ELSE s.object ->> 'schedule' END" \
+  "   OR s.object ->> 'schedule' IS NULL AND h.parent_id = s.object_id AND h.event_created > "      \
+  "s.event_created"                                                                                 \
+  "    AND h.object ->> 'subscription' IS NOT NULL)"                                                \
+  "  ORDER BY h.event_created DESC NULLS LAST, h.object_id LIMIT 1"
 pg::Statement read_subscriptions(
     "SELECT s.object::text, s.stripe_account, s.livemode,"
-    "  s.ambiguous OR EXISTS (SELECT FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
-    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
-    "    AND h.object_id = s.object ->> 'schedule' AND h.ambiguous), s.event_created,"
+    "  s.ambiguous OR coalesce((SELECT h.ambiguous" SCHEDULE
+    "), false), s.event_created,"
     "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
-    "  (SELECT h.object::text FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account"
-    "    AND h.livemode = s.livemode AND h.object_type = 'subscription_schedule'"
-    "    AND h.object_id = s.object ->> 'schedule'),"
+    "  (SELECT h.object::text" SCHEDULE
+    "),"
     "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock')::text FROM @stripe_objects c"
     "    WHERE c.stripe_account = s.stripe_account AND c.livemode = s.livemode AND c.object_type = 'customer'"
     "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null')"
@@ -44,6 +53,8 @@ pg::Statement read_subscriptions(
     " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
     "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
     " ORDER BY s.stripe_customer_id, s.object_id");
+
+#undef SCHEDULE
 
 }  // namespace
 
@@ -108,7 +119,9 @@ std::vector<Subscription> subscriptions(const Touched& touched) {
     one.ambiguous = rows.flag(i, 3);
     one.event_created = rows.maybe_seconds(i, 4).value_or(0);
     one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
-    if (!rows.null(i, 6)) one.scheduled_change = next_phase(parse_json(rows.view(i, 6)));
+    if (!rows.null(i, 6))
+      if (Json change = change_by_schedule(parse_json(rows.view(i, 6))); !change.is_null())
+        one.scheduled_change = std::move(change);
     if (one.test_clock.empty() && !rows.null(i, 7))
       one.test_clock = test_clock_of(parse_json(rows.view(i, 7)));
     found.push_back(std::move(one));

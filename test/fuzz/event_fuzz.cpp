@@ -7,6 +7,7 @@
 #include "core/event.hpp"
 #include "core/fields.hpp"
 #include "core/ordering.hpp"
+#include "core/scheduled_change.hpp"
 #include "core/scope.hpp"
 #include "core/subscription_state.hpp"
 
@@ -56,7 +57,7 @@ void judge_at(const std::vector<Subscription>& all, const AccessRules& rules, In
 
 void judge_everything(const Event& event) {
   Subscription one = read_subscription(event.object);
-  one.scheduled_change = next_phase(event.object);
+  one.scheduled_change = change_by_schedule(event.object);
   one.paid_through = fields::invoice_paid_until(event.object);
   one.event_created = event.created;
   Subscription other = read_subscription(event.previous_attributes);

@@ -95,6 +95,47 @@ SELECT get_user_subscription_state('user_1') -> 'ambiguous' AS ambiguous;
 SELECT outcome FROM t.process(t.event('evt_4', 'subscription_schedule.updated', '2026-01-03', t.schedule(4)));
 SELECT ambiguous, scheduled_change ->> 'quantity' AS quantity FROM user_subscriptions;
 
+-- A downgrade in the portal: a schedule, told of before or after its subscription, that begins its next phase and is released.
+CREATE FUNCTION t.phase(price text, starts timestamptz, ends timestamptz, quantity integer DEFAULT 1) RETURNS jsonb LANGUAGE sql AS $$
+SELECT jsonb_build_object('start_date', t.unix(starts), 'end_date', t.unix(ends), 'metadata', '{}'::jsonb, 'items', jsonb_build_array(jsonb_build_object('price', price, 'quantity', quantity)))
+$$;
+CREATE FUNCTION t.downgrade(status text, starts timestamptz, ends timestamptz) RETURNS jsonb LANGUAGE sql AS $$
+SELECT jsonb_build_object('id', 'sub_sched_1', 'object', 'subscription_schedule', 'customer', 'cus_1', 'status', status, 'end_behavior', 'release',
+           'subscription', CASE status WHEN 'released' THEN NULL ELSE 'sub_1' END, 'released_subscription', CASE status WHEN 'released' THEN 'sub_1' END,
+           'current_phase', CASE status WHEN 'active' THEN jsonb_build_object('start_date', t.unix(starts), 'end_date', t.unix(ends)) END,
+           'phases', jsonb_build_array(t.phase('price_pro', '2026-01-01', '2031-02-01'), t.phase('price_pro', '2031-02-01', '2031-03-01'), t.phase('price_basic', '2031-03-01', '2031-04-01')))
+$$;
+CALL t.try_orders('downgrade', ARRAY[
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'subscription_schedule.created', '2026-01-02', t.downgrade('active', '2026-01-01', '2031-02-01')),
+    t.event('evt_3', 'customer.subscription.updated', '2026-01-03', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}, "schedule": "sub_sched_1"}')),
+    t.event('evt_4', 'subscription_schedule.updated', '2026-01-04', t.downgrade('active', '2031-02-01', '2031-03-01'))]);
+SELECT * FROM t.verdict('downgrade');
+SELECT s -> 'price_id' AS price_id, s -> 'scheduled_change' AS change FROM get_user_subscription_state('user_1') s;
+-- A schedule may be told of before its subscription says so; its release clears what it said, and so does the subscription.
+CALL t.forget();
+SELECT outcome FROM t.process(
+    t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}}')),
+    t.event('evt_2', 'subscription_schedule.created', '2026-01-02', t.downgrade('active', '2026-01-01', '2031-02-01')));
+SELECT get_user_subscription_state('user_1') #>> '{scheduled_change,price_id}' AS early;
+SELECT outcome FROM t.process(t.event('evt_3', 'customer.subscription.updated', '2026-01-03', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}}')));
+SELECT get_user_subscription_state('user_1') -> 'scheduled_change' AS withdrawn;
+SELECT outcome FROM t.process(t.event('evt_4', 'customer.subscription.updated', '2026-01-04', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}, "schedule": "sub_sched_1"}')),
+                              t.event('evt_5', 'subscription_schedule.released', '2026-01-05', t.downgrade('released', NULL, NULL)));
+SELECT get_user_subscription_state('user_1') -> 'scheduled_change' AS released;
+-- The price that is coming has a plan; nothing of it holds before the subscription's own event.
+SELECT upsert_plan('{"id": "pro", "rank": 2, "prices": [{"price_id": "price_pro"}], "features": {"exports": true}}') ->> 'id' AS pro, upsert_plan('{"id": "basic", "prices": [{"price_id": "price_basic"}]}') ->> 'id' AS basic;
+SELECT outcome FROM t.process(t.event('evt_6', 'customer.subscription.updated', '2026-01-06', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', '{"metadata": {"user_id": "user_1"}, "schedule": "sub_sched_2"}')),
+    t.event('evt_7', 'subscription_schedule.created', '2026-01-06', t.downgrade('active', '2026-01-01', '2031-02-01') || '{"id": "sub_sched_2"}'));
+SELECT s -> 'plan' AS plan, s #> '{scheduled_change,plan}' AS coming, s #> '{scheduled_change,effective_at}' AS at FROM get_user_subscription_state('user_1') s;
+SELECT s -> 'scheduled_change' AS change, s -> 'plan' AS plan FROM get_user_subscription_state('user_1', '2031-03-01') s;
+-- A schedule that cancels, and an update that waits for its payment.
+SELECT outcome FROM t.process(t.event('evt_8', 'subscription_schedule.updated', '2026-01-07', t.downgrade('active', '2031-03-01', '2031-04-01') || '{"id": "sub_sched_2", "end_behavior": "cancel"}'));
+SELECT get_user_subscription_state('user_1') -> 'scheduled_change' AS change;
+SELECT outcome FROM t.process(t.event('evt_9', 'customer.subscription.updated', '2026-01-08', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2031-02-01', jsonb_build_object('pending_update',
+    jsonb_build_object('expires_at', t.unix('2031-01-10'), 'subscription_items', '[{"id": "si_1", "price": {"id": "price_max", "object": "price", "lookup_key": "max"}, "quantity": 2}]'::jsonb)))));
+SELECT get_user_subscription_state('user_1') -> 'scheduled_change' AS change;
+
 -- Two customers of one user, whom several objects name; one link each, with its strongest evidence.
 CALL t.try_orders('evidence', ARRAY[
     t.event('evt_1', 'customer.created', '2026-01-01', t.customer('cus_1', '{"metadata": {"user_id": "user_1"}}')),

@@ -5,6 +5,7 @@
 #include "core/activity.hpp"
 #include "core/customer_link.hpp"
 #include "core/fields.hpp"
+#include "core/scheduled_change.hpp"
 #include "core/scope.hpp"
 #include "generators.hpp"
 
@@ -53,7 +54,7 @@ void read_every_field(const Json& object) {
 
 void judge_everything(const Json& object) {
   std::vector<Subscription> all = {read_subscription(object)};
-  all.back().scheduled_change = next_phase(object);
+  all.back().scheduled_change = change_by_schedule(object);
   all.push_back(read_subscription(object));
   all.back().scheduled_change = object;
   const Instant now = *rc::gen::arbitrary<Instant>();

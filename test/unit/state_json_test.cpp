@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "core/scheduled_change.hpp"
 #include "core/subscription_state.hpp"
 #include "fixtures.hpp"
 
@@ -186,7 +187,7 @@ TEST(StateJson, PauseOfCollectionIsShownUntilItResumes) {
 
 TEST(StateJson, ScheduledChangeIsShownUntilItHappens) {
   Subscription one = with_status("active");
-  one.scheduled_change = next_phase(fixtures::schedule());
+  one.scheduled_change = change_by_schedule(fixtures::schedule());
   const Json before = of_user({one});
   EXPECT_EQ(before["scheduled_change"]["price_id"], "price_pro");
   EXPECT_EQ(before["subscriptions"][0]["scheduled_change"], before["scheduled_change"]);

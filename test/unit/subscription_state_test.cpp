@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/scheduled_change.hpp"
 #include "fixtures.hpp"
 
 namespace billing {
@@ -329,7 +330,7 @@ TEST(PauseCollection, IsAFactOfItsOwn) {
 TEST(ScheduledChange, IsPendingUntilItsTime) {
   Subscription one = with_status("active");
   EXPECT_FALSE(at_second(one, kStart).change_pending);
-  one.scheduled_change = next_phase(fixtures::schedule());
+  one.scheduled_change = change_by_schedule(fixtures::schedule());
   EXPECT_TRUE(just_before(one, kEnd).change_pending);
   EXPECT_FALSE(at_second(one, kEnd).change_pending);
   one.scheduled_change["effective_at"] = "soon";

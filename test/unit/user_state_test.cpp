@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/scheduled_change.hpp"
 #include "core/subscription_state.hpp"
 #include "generators.hpp"
 
@@ -159,7 +160,7 @@ TEST(Window, IsTheNarrowestOfAllSubscriptions) {
   paused.pause_behavior = "void";
   paused.pause_resumes_at = kStart + kDay;
   Subscription changing = named(with_status("past_due"), "sub_3", kStart);
-  changing.scheduled_change = next_phase(fixtures::schedule());
+  changing.scheduled_change = change_by_schedule(fixtures::schedule());
   const std::vector all = {with_status("active"), paused, changing};
   EXPECT_EQ(of_user(all).valid_until, instant(kStart + kDay));
   EXPECT_EQ(of_user(all, kStart + kDay).valid_from, instant(kStart + kDay));

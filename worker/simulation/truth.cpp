@@ -1,5 +1,7 @@
 #include "worker/simulation/truth.hpp"
 
+#include "core/scheduled_change.hpp"
+
 #include <algorithm>
 
 namespace billing::simulation {
@@ -38,7 +40,7 @@ std::vector<billing::Subscription> true_subscriptions(const Account& account) {
     one.event_created = s.told;
     one.customer_deleted = s.owner->deleted;
     one.paid_through = paid_through(s);
-    if (s.schedule != nullptr) one.scheduled_change = next_phase(to_json(*s.schedule, shape));
+    if (s.schedule != nullptr) one.scheduled_change = change_by_schedule(to_json(*s.schedule, shape));
     all.push_back(std::move(one));
   }
   return all;
