@@ -42,6 +42,11 @@ CREATE FUNCTION ingest_metrics()
                                    GROUP BY d.severity) g),
                'alert_check_age_seconds', (SELECT extract(epoch FROM now() - max(s.checked_at))
                                              FROM @extschema@.billing_alert_states s),
+               'notifications', (SELECT jsonb_build_object(
+                       'pending', count(*), 'oldest_pending_seconds', extract(epoch FROM now() - min(n.created_at)),
+                       'given_up', (SELECT count(*) FROM @extschema@.billing_notifications g
+                                     WHERE g.finished_at > now() - interval '1 day' AND g.status = 'failed'))
+                                   FROM @extschema@.billing_notifications n WHERE n.status = 'pending'),
                'mode', (SELECT s.mode FROM settings s),
                'extension_version', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_billing'))
 $$;

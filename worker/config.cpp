@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "core/signature.hpp"
+#include "core/standard_webhook.hpp"
 #include "worker/settings.hpp"
 #include "worker/text.hpp"
 
@@ -137,6 +138,30 @@ void check_mode(const char* name, const std::string& key, bool live_mode) {
   }
 }
 
+void read_notifications(Config& config) {
+  if (trim(config.notify_url).empty()) return;
+  // The URL itself is not repeated: its query may hold a token.
+  config.notify_to = parse_destination(config.notify_url);
+  if (!config.notify_to)
+    throw ConfigError("PG_BILLING_NOTIFY_URL is not an http or https URL",
+                      "write https://app.example.com/billing, without user, password and fragment");
+  if (!config.notify_to->tls && !config.notify_to->is_loopback() && !config.notify_allow_http)
+    throw ConfigError("PG_BILLING_NOTIFY_URL is plain http to another machine",
+                      "use https, or set PG_BILLING_NOTIFY_ALLOW_HTTP=true where the network is yours");
+  if (trim(config.notify_secret).empty())
+    throw ConfigError(
+        "PG_BILLING_NOTIFY_URL is set without PG_BILLING_NOTIFY_SECRET",
+        "set it to whsec_ and the base64 of 32 random bytes: echo \"whsec_$(openssl rand -base64 32)\"");
+  for (const std::string& secret : split(config.notify_secret, ',')) {
+    const auto key = standard_webhook_key(secret);
+    if (!key)
+      throw ConfigError("a secret in PG_BILLING_NOTIFY_SECRET is not whsec_ and the base64 of 24 to 64 bytes",
+                        "make one: echo \"whsec_$(openssl rand -base64 32)\"; separate several by one comma");
+    config.notify_keys.push_back(*key);
+  }
+  load_client_tls(config.notify_certificates);
+}
+
 void check_file_names(const Sources& sources, const Texts& file, const Endpoints& endpoints) {
   std::vector<std::string_view> known;
   for (const Setting& setting : settings()) known.push_back(setting.name);
@@ -205,6 +230,7 @@ Config load_config(const Sources& sources) {
   if (config.tls_certificate.empty() != config.tls_key.empty())
     throw ConfigError("one of PG_BILLING_TLS_CERT and PG_BILLING_TLS_KEY is set without the other",
                       "set both for TLS, or neither for plain HTTP behind a proxy");
+  read_notifications(config);
   auto connection = parse_connection_string(config.database_url);
   if (!connection)
     throw ConfigError("DATABASE_URL is not a connection string that libpq understands",

@@ -12,6 +12,7 @@
 #include "worker/connection_string.hpp"
 #include "worker/endpoint.hpp"
 #include "worker/log.hpp"
+#include "worker/outbound.hpp"
 
 namespace billing::worker {
 
@@ -33,6 +34,15 @@ struct Config {
   std::string listen;
   std::string tls_certificate;
   std::string tls_key;
+
+  std::string notify_url;
+  std::string notify_secret;
+  std::string notify_certificates;
+  bool notify_allow_http = false;
+  Milliseconds notify_timeout{};
+  std::uint64_t notify_connections = 0;
+  std::optional<Destination> notify_to;  // none: nobody is told
+  std::vector<std::string> notify_keys;  // decoded; the first signs first
 
   std::uint64_t max_body = 0;
   std::uint64_t max_connections = 0;

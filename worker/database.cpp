@@ -302,6 +302,16 @@ asio::awaitable<void> Database::idle() {
   if (!connected()) close();
 }
 
+bool Database::take_notified() {
+  bool any = false;
+  while (connected()) {
+    const std::unique_ptr<PGnotify, decltype(&PQfreemem)> notice(PQnotifies(connection_.get()), PQfreemem);
+    if (notice == nullptr) break;
+    any = true;
+  }
+  return any;
+}
+
 void Database::wake() {
   if (idle_)
     stop_waiting();

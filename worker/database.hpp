@@ -62,6 +62,8 @@ class Database {
   // Until wake() is called or the server ends the connection.
   boost::asio::awaitable<void> idle();
   void wake();
+  // Whether a NOTIFY has come since the last call.
+  bool take_notified();
 
  private:
   using Wait = boost::asio::posix::stream_descriptor::wait_type;

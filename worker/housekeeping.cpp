@@ -24,6 +24,8 @@ constexpr auto kComplaint = std::chrono::minutes(1);
 constexpr int kRetryRows = 100;
 constexpr int kRetryRounds = 10;
 constexpr int kRefreshRows = 500;
+constexpr auto kDue = std::chrono::seconds(2);
+constexpr int kDueRows = 500;
 
 }  // namespace
 
@@ -129,6 +131,14 @@ asio::awaitable<void> Housekeeping::round() {
 
   co_await retry();
   if (!store_.is_open()) co_return;
+  if (Clock::now() - looked_for_due_ >= kDue) {
+    const Reply due = co_await store_.notify_due(kDueRows);
+    note_failure("notify_due", due);
+    // As long as there is more than one look takes in, the next round looks on.
+    const bool more = due.ok() && due.rows.size() == 1 && due.rows[0].at(0) == std::to_string(kDueRows);
+    if (!more) looked_for_due_ = Clock::now();
+    if (!store_.is_open()) co_return;
+  }
   const Reply refreshed = co_await store_.refresh(kRefreshRows);
   note_failure("refresh_subscription_cache", refreshed);
 }

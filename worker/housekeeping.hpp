@@ -51,6 +51,7 @@ class Housekeeping {
   std::string mode_;
   Clock::time_point last_look_ = Clock::now();
   Clock::time_point figures_taken_{};
+  Clock::time_point looked_for_due_{};
   std::uint64_t figures_events_ = 0;  // events handled when they were taken
   bool figures_wanted_ = false;
   std::map<std::string, Clock::time_point> complained_;  // by task

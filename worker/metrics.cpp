@@ -86,6 +86,13 @@ void render_database(std::string& out, const DatabaseFigures& figures) {
   if (figures.alert_check_age_seconds)
     gauge(out, "pg_billing_alert_check_age_seconds", "Since check_billing_alerts() ran last.",
           *figures.alert_check_age_seconds);
+  gauge(out, "pg_billing_notifications_pending", "Notifications that nobody has delivered yet.",
+        static_cast<double>(figures.notifications_pending));
+  gauge(out, "pg_billing_oldest_notification_seconds",
+        "Age of the oldest notification that is not delivered yet; 0 when there is none.",
+        figures.oldest_notification_seconds.value_or(0));
+  gauge(out, "pg_billing_notifications_given_up", "Notifications given up within the last day.",
+        static_cast<double>(figures.notifications_given_up));
   if (figures.cache_hits)
     counter(out, "pg_billing_cache_hits_total", "Reads of a user's state that the cache answered.",
             *figures.cache_hits);
@@ -132,6 +139,7 @@ Metrics::Metrics()
                    .count()) {
   // Present from the start, so that a rate over them needs no special case.
   for (const char* outcome : {"processed", "duplicate", "parked", "ignored", "failed"}) outcomes[outcome] = 0;
+  for (const char* result : {"delivered", "failed"}) deliveries[result] = 0;
 }
 
 std::uint64_t Metrics::events_handled() const {
@@ -161,6 +169,11 @@ std::string Metrics::render(const Now& now) const {
            "outcome", retried);
   labelled(out, "pg_billing_housekeeping_failures_total", "counter",
            "Calls besides webhooks that failed, by function.", "function", housekeeping_failures);
+  labelled(out, "pg_billing_notification_deliveries_total", "counter",
+           "Attempts of this worker to deliver a notification, by result.", "result", deliveries);
+  gauge(out, "pg_billing_notifications_stopped",
+        "1 when the receiver has answered 410, and this worker sends nothing until it is reloaded.",
+        deliveries_stopped ? 1 : 0);
   head(out, "pg_billing_batch_size", "histogram", "Events in one transaction.");
   batch_size.render(out, "pg_billing_batch_size");
   head(out, "pg_billing_batch_seconds", "histogram", "Time of one batch in the database, commit included.");

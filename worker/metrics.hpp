@@ -40,6 +40,9 @@ struct DatabaseFigures {
   std::map<std::string, std::map<std::string, std::uint64_t>>
       alerts;  // by severity and name: 1 when it fires
   std::optional<double> alert_check_age_seconds;
+  std::uint64_t notifications_pending = 0;
+  std::optional<double> oldest_notification_seconds;
+  std::uint64_t notifications_given_up = 0;  // within a day
   std::optional<std::uint64_t> cache_hits;
   std::optional<std::uint64_t> cache_misses;
 };
@@ -58,6 +61,10 @@ class Metrics {
   std::map<std::string, std::uint64_t, std::less<>> outcomes;
   std::map<std::string, std::uint64_t, std::less<>> retried;
   std::map<std::string, std::uint64_t, std::less<>> housekeeping_failures;  // by function
+
+  // Attempts to deliver a notification: delivered, failed.
+  std::map<std::string, std::uint64_t, std::less<>> deliveries;
+  bool deliveries_stopped = false;
 
   std::uint64_t batches_run_again = 0;
   std::uint64_t database_connects = 0;

@@ -21,6 +21,7 @@ Server::Server(Config config, Sources sources)
       runtime_(std::make_shared<const Config>(std::move(config))),
       batcher_(runtime_),
       housekeeping_(runtime_),
+      deliveries_(runtime_),
       pages_(runtime_, batcher_, housekeeping_),
       sessions_(std::make_shared<Sessions>()),
       listener_(runtime_, batcher_, pages_, sessions_),
@@ -35,6 +36,7 @@ int Server::run(std::chrono::seconds bind_patience) {
   log::attach(runtime_.io);
   batcher_.start();
   listener_.start();
+  deliveries_.start();
   housekeeping_.start([this](const std::optional<Problem>& problem) {
     // Keys of one mode with a database of the other: whoever starts us must learn of it now. Anything else
     // may come right by itself, as a server that is still starting does.
@@ -84,7 +86,7 @@ void Server::drain() {
 }
 
 void Server::end_when_drained() {
-  if (sessions_->size() == 0) {
+  if (sessions_->size() == 0 && !deliveries_.busy()) {
     stop(0);
   } else if (Clock::now() >= drain_until_) {
     log::Line(log::Level::warning, "drain_timeout")
@@ -117,6 +119,7 @@ void Server::reload() {
     log::set_level(fresh->log_level);
     listener_.use_tls(std::move(tls));
     runtime_.config = std::move(fresh);
+    deliveries_.resume();
     log::Line(log::Level::info, "reloaded");
   } catch (const ConfigError& error) {
     log::Line(log::Level::error, "reload_failed").add("error", error.what()).add("next_step", error.hint());

@@ -6,6 +6,7 @@
 
 #include "worker/batcher.hpp"
 #include "worker/config.hpp"
+#include "worker/deliveries.hpp"
 #include "worker/housekeeping.hpp"
 #include "worker/listener.hpp"
 #include "worker/notify.hpp"
@@ -45,6 +46,7 @@ class Server {
   Runtime runtime_;
   Batcher batcher_;
   Housekeeping housekeeping_;
+  Deliveries deliveries_;
   Pages pages_;
   std::shared_ptr<Sessions> sessions_;
   Listener listener_;

@@ -24,6 +24,12 @@ std::string live_mode(Config& config, const std::string& value) {
   return "";
 }
 
+std::string allow_http(Config& config, const std::string& value) {
+  if (value != "true" && value != "false") return "is " + json_string(value) + ", not true or false";
+  config.notify_allow_http = value == "true";
+  return "";
+}
+
 std::string log_level(Config& config, const std::string& value) {
   constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
   for (std::size_t i = 0; i < std::size(kNames); ++i) {
@@ -111,6 +117,22 @@ constexpr Setting kSettings[] = {
      bytes<&Config::max_body, 1024, 4 * kMega - 4096>},
     {"PG_BILLING_MAX_CONNECTIONS", "--max-connections", "1000", true, false,
      "client connections; more are answered with 503", count<&Config::max_connections, 1, 100000>},
+    {"PG_BILLING_NOTIFY_ALLOW_HTTP", "--notify-allow-http", "false", true, false,
+     "true sends notifications over plain HTTP to other machines too: whoever is in between reads them",
+     allow_http},
+    {"PG_BILLING_NOTIFY_CA", "--notify-ca", "", true, false,
+     "certificates (PEM) to trust besides the system's when notifications are sent",
+     text<&Config::notify_certificates>},
+    {"PG_BILLING_NOTIFY_CONNECTIONS", "--notify-connections", "4", true, false,
+     "notifications sent at the same time", count<&Config::notify_connections, 1, 64>},
+    {"PG_BILLING_NOTIFY_SECRET", "", "", true, true,
+     "comma-separated secrets (whsec_ and base64) that sign notifications; two while one is being replaced",
+     text<&Config::notify_secret>},
+    {"PG_BILLING_NOTIFY_TIMEOUT", "--notify-timeout", "10s", true, false,
+     "time for one notification to be sent and answered", duration<&Config::notify_timeout>},
+    {"PG_BILLING_NOTIFY_URL", "--notify-url", "", true, false,
+     "where notifications are sent as signed webhooks; empty: nowhere, applications fetch them",
+     text<&Config::notify_url>},
     {"PG_BILLING_QUEUE_BYTES", "--queue-bytes", "64MB", true, false, "bodies held in memory; beyond it 503",
      bytes<&Config::queue_bytes, 64 * 1024, 4096 * kMega>},
     {"PG_BILLING_QUEUE_EVENTS", "--queue-events", "2000", true, false,

@@ -180,6 +180,38 @@ asio::awaitable<Reply> Store::figures() {
   return database_.query("SELECT " + function("ingest_metrics()"), {}, kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::notify_due(int rows) {
+  return database_.query("SELECT " + function("notify_due(") + std::to_string(rows) + ")", {},
+                         kHousekeepingLimit);
+}
+
+asio::awaitable<Reply> Store::listen() {
+  return database_.query("LISTEN pg_billing_notifications", {}, kCheckLimit);
+}
+
+asio::awaitable<Reply> Store::claim_notifications(std::uint64_t rows, std::chrono::seconds lease) {
+  std::string sql =
+      "SELECT user_id, notification_id, kind, payload, livemode,"
+      " pg_catalog.to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
+      " attempt FROM " +
+      function("claim_billing_notifications(") + std::to_string(rows) +
+      ", pg_catalog.jsonb_build_object('lease', '" + std::to_string(lease.count()) + " seconds'))";
+  return database_.query(std::move(sql), {}, kHousekeepingLimit);
+}
+
+asio::awaitable<Reply> Store::finish_notifications(std::string results) {
+  std::vector<Parameter> parameters;
+  parameters.push_back(json_text(std::move(results)));
+  std::string sql = "SELECT " +
+                    function(
+                        "finish_billing_notification(r.user_id, r.notification_id, r.success, "
+                        "r.error, r.options)") +
+                    " FROM pg_catalog.jsonb_to_recordset($1::pg_catalog.jsonb) AS r(user_id pg_catalog.text,"
+                    " notification_id pg_catalog.text, success pg_catalog.bool, error pg_catalog.text,"
+                    " options pg_catalog.jsonb)";
+  return database_.query(std::move(sql), std::move(parameters), kHousekeepingLimit);
+}
+
 std::optional<IngestFigures> parse_figures(const Reply& reply) {
   if (!reply.ok() || reply.rows.size() != 1 || !reply.rows[0].at(0)) return std::nullopt;
   const Json answer = Json::parse(*reply.rows[0][0], nullptr, false);
@@ -207,6 +239,11 @@ std::optional<IngestFigures> parse_figures(const Reply& reply) {
     for (const auto& [severity, firing] : alerts.items()) counts(firing, out.figures.alerts[severity]);
   const Json& checked = at(answer, "alert_check_age_seconds");
   if (checked.is_number()) out.figures.alert_check_age_seconds = checked.get<double>();
+  const Json& told = at(answer, "notifications");
+  out.figures.notifications_pending = count(told, "pending").value_or(0);
+  out.figures.notifications_given_up = count(told, "given_up").value_or(0);
+  const Json& oldest_told = at(told, "oldest_pending_seconds");
+  if (oldest_told.is_number()) out.figures.oldest_notification_seconds = oldest_told.get<double>();
   const Json& cache = at(answer, "cache");
   out.figures.cache_hits = count(cache, "hits");
   out.figures.cache_misses = count(cache, "misses");

@@ -58,6 +58,15 @@ class Store {
   boost::asio::awaitable<Reply> refresh(int rows);
   boost::asio::awaitable<Reply> figures();
 
+  // Users whose access time alone has changed; how many were looked at.
+  boost::asio::awaitable<Reply> notify_due(int rows);
+  // LISTEN for a wake-up; what is not to be had, behind a pooler for example, is done without.
+  boost::asio::awaitable<Reply> listen();
+  bool take_notified() { return database_.take_notified(); }
+  boost::asio::awaitable<Reply> claim_notifications(std::uint64_t rows, std::chrono::seconds lease);
+  // `results`: an array of objects with user_id, notification_id, success, error, options.
+  boost::asio::awaitable<Reply> finish_notifications(std::string results);
+
   boost::asio::awaitable<void> idle() { return database_.idle(); }
   void wake() { database_.wake(); }
 

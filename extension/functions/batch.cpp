@@ -233,7 +233,10 @@ class Batch {
     for (Work* work : open()) {
       if (!concerns_user(*work)) continue;
       const std::string* user = user_of(work->customer);
-      if (user != nullptr && users_.count(*user) == 0)
+      if (user == nullptr) continue;
+      if (users_.count(*user) > 0)
+        news_.hear(*user, *work, links_.at(work->customer).imported_at);
+      else
         work->defer(kWaitingForUser + *user, *user + " is locked by another transaction");
     }
   }
@@ -305,7 +308,7 @@ class Batch {
       const Event& event = *work->event;
       const std::string* user = work->customer.empty() ? nullptr : user_of(work->customer);
       if (user == nullptr) continue;
-      if (users_.count(*user) > 0) news_.hear(*user, *work, links_.at(work->customer).imported_at);
+      if (users_.count(*user) > 0) news_.tell(*user, *work);
       if (const auto activity = activity_of(event)) audit_.push_back(audit::told_by(*user, *activity, event));
     }
     audit::write(std::move(audit_));

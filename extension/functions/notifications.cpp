@@ -133,9 +133,12 @@ void News::hear(const std::string& user_id, const Work& work, const std::optiona
     cause.created = event.created;
   }
   cause.since = std::max(cause.since, imported_at.value_or(0) / 1'000'000);
+}
+
+void News::tell(const std::string& user_id, const Work& work) {
   if (work.had_effect) return;
-  for (Notice& notice : invoice_notices(event))
-    entries_.push_back({user_id, std::move(notice), event.id, event.account});
+  for (Notice& notice : invoice_notices(*work.event))
+    entries_.push_back({user_id, std::move(notice), work.event->id, work.event->account});
 }
 
 void News::add(const std::string& user_id, std::vector<Notice> notices,

@@ -60,8 +60,11 @@ struct Occasion {
 class News {
  public:
   explicit News(const Settings& settings) : settings_(settings) { occasion_.kind = Occasion::Kind::event; }
-  // Takes note of an event of a user. What is older than `imported_at` was told by another system.
+  // Takes note of an event of a user, whose effect may come now or later. What is older than `imported_at`
+  // was told by another system.
   void hear(const std::string& user_id, const Work& work, const std::optional<Instant>& imported_at);
+  // What an event itself tells that has its effect now.
+  void tell(const std::string& user_id, const Work& work);
   // What payments tell; `events` are those that bring an object, by its id.
   void add(const std::string& user_id, std::vector<Notice> notices,
            const std::map<std::string, const Event*>& events);

@@ -110,7 +110,8 @@ class Database:
 
     # What differs between two databases that received the same events: when, by whom, and how often tried.
     VOLATILE = {"created_at", "updated_at", "processed_at", "cached_at", "expires_at", "linked_at", "linked_by",
-                "duplicates", "retry_count", "next_retry_at", "endpoint", "generation", "actor", "customer_requested_at"}
+                "duplicates", "retry_count", "next_retry_at", "endpoint", "generation", "actor", "customer_requested_at", "access_told",
+                "access_due_at"}
 
     # Entries of audit_logs that tell of the tests themselves.
     BY_HAND = {"setting_changed", "billing_state_rebuilt", "event_replayed"}
