@@ -38,6 +38,13 @@ Seconds duration(const std::string& name, const std::string& value) {
   return seconds;
 }
 
+// What is kept for ever is not dropped at all.
+void check_retention(const std::string& name, const std::string& value) {
+  if (value == "forever") return;
+  if (duration(name, value) < 86400)
+    reject(name, value, "Keep it for a day at least: '365 days', or 'forever'.");
+}
+
 bool choice(const std::string& name, const std::string& value, const char* no, const char* yes) {
   if (value == yes) return true;
   if (value == no) return false;
@@ -55,6 +62,9 @@ const Setting kSettings[] = {
      [](Settings& s, const std::string& n, const std::string& v) {
        s.access.accept_payments = choice(n, v, "off", "on");
      }},
+    {{"audit_retention", "forever",
+      "how long audit_logs are kept, which metrics count from; 'forever' or an interval"},
+     [](Settings&, const std::string& n, const std::string& v) { check_retention(n, v); }},
     {{"cache_ttl", "300 seconds", "how long a cached state may be served before it is recomputed"},
      [](Settings& s, const std::string& n, const std::string& v) { s.cache_ttl = duration(n, v); }},
     {{"canceled_access", "ended_at",
@@ -90,6 +100,8 @@ const Setting kSettings[] = {
        if (v != "installation" && !s.grants_since)
          reject(n, v, "Use 'installation', or a time in ISO 8601 with its zone: '2026-01-31T00:00:00Z'.");
      }},
+    {{"log_retention", "90 days", "how long histories of maintenance are kept; 'forever' or an interval"},
+     [](Settings&, const std::string& n, const std::string& v) { check_retention(n, v); }},
     {{"mode", "test", "events of the other mode ('test' or 'live') are stored, but have no effect"},
      [](Settings& s, const std::string& n, const std::string& v) { s.live = choice(n, v, "test", "live"); }},
     {{"notifications", "on", "whether billing_notifications are written at all"},
@@ -120,6 +132,12 @@ const Setting kSettings[] = {
      [](Settings& s, const std::string& n, const std::string& v) {
        s.access.past_due_grace = duration(n, v);
      }},
+    {{"payload_retention", "365 days",
+      "how long events' payloads are kept, at least billing.parked_limit; 'forever' or an interval"},
+     [](Settings&, const std::string& n, const std::string& v) { check_retention(n, v); }},
+    {{"payment_retention", "2557 days",
+      "when it is forgotten who paid: not the payment itself; 'forever' or an interval"},
+     [](Settings&, const std::string& n, const std::string& v) { check_retention(n, v); }},
     {{"renewal_slack", "3 days",
       "how long a payer keeps access past the period's end while the renewal is on its way"},
      [](Settings& s, const std::string& n, const std::string& v) {

@@ -37,8 +37,12 @@ COMMENT ON COLUMN stripe_events.waiting_for IS 'what a parked event waits for: c
 CREATE TABLE stripe_event_payloads (
     stripe_event_id text COLLATE "C" NOT NULL,
     stripe_created  timestamptz NOT NULL,
-    payload         text NOT NULL,
-    PRIMARY KEY (stripe_event_id, stripe_created)
+    payload         text NOT NULL
 ) PARTITION BY RANGE (stripe_created);
-CREATE TABLE stripe_event_payloads_default PARTITION OF stripe_event_payloads DEFAULT;
+-- Each partition has the key for itself: with one of the whole, those that apply_retention() makes could not be
+-- restored from a dump, where a partition gets its key after it was attached.
+CREATE TABLE stripe_event_payloads_default PARTITION OF stripe_event_payloads
+    (PRIMARY KEY (stripe_event_id, stripe_created)) DEFAULT;
+CREATE INDEX stripe_event_payloads_default_created_idx ON stripe_event_payloads_default (stripe_created);
+COMMENT ON TABLE stripe_event_payloads_default IS 'payloads of months without a partition of their own';
 COMMENT ON TABLE stripe_event_payloads IS 'the raw payload of each event, as it was signed';

@@ -92,7 +92,7 @@ BEGIN
                             FOR NO KEY UPDATE OF u SKIP LOCKED)
        AND (c.expires_at < now() OR c.valid_until < now());
     GET DIAGNOSTICS removed = ROW_COUNT;
-    DELETE FROM @extschema@.subscription_cache_cleanups h WHERE h.cleaned_at < now() - interval '90 days';
+    DELETE FROM @extschema@.subscription_cache_cleanups h WHERE h.cleaned_at < now() - @extschema@.retention_limit('log');
     INSERT INTO @extschema@.subscription_cache_cleanups AS h (cleaned_at, rows_removed, duration)
     VALUES (now(), removed, clock_timestamp() - began)
     ON CONFLICT (cleaned_at) DO UPDATE SET rows_removed = h.rows_removed + excluded.rows_removed;

@@ -4,6 +4,7 @@ CREATE FUNCTION maintenance_jobs(OUT jobname text, OUT schedule text, OUT comman
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
     VALUES ('subscription_cache_cleanup', '*/10 * * * *', 'SELECT @extschema@.clear_expired_subscription_cache()'),
+           ('billing_retention', '41 * * * *', 'SELECT count(*) FROM @extschema@.apply_retention()'),
            ('credit_expiry', '7 * * * *', 'SELECT @extschema@.expire_credits(10000)'),
            ('billing_notify_due', '* * * * *', 'SELECT @extschema@.notify_due(10000)'),
            ('stripe_event_retry', '* * * * *', 'SELECT count(*) FROM @extschema@.retry_stripe_events(500)'),

@@ -43,7 +43,8 @@ BEGIN
                             WHERE x.extname = 'pg_billing'
                               AND p.proname NOT IN ('grant_billing_role', 'schedule_maintenance',
                                                     'unschedule_maintenance', 'import_rows', 'import_value',
-                                                    'lock_imported_users', 'finish_import'))
+                                                    'lock_imported_users', 'finish_import', 'add_payload_partition',
+                                                    'redact_payments'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')

@@ -9,12 +9,30 @@ namespace billing {
 
 namespace {
 
+constexpr int kMostTries = 4;
+
+// In a subtransaction. A row that waited for a partition that was being made has been sent to where it does
+// not belong any more; the next time it is not.
+template <typename Step>
+std::optional<pg::Failure> attempt_around_partitions(const Step& step) {
+  auto failure = pg::attempt(step);
+  for (int tries = 1; failure && failure->code == ERRCODE_CHECK_VIOLATION && tries < kMostTries; ++tries)
+    failure = pg::attempt(step);
+  return failure;
+}
+
 // Runs the batch in a subtransaction; a second time without the events that it woke, which may be what
 // failed.
 std::optional<pg::Failure> attempt(const std::vector<Work*>& works, const Settings& settings,
                                    const BatchOptions& options, std::vector<Told>& woken) {
   std::vector<Told> with_these;
-  auto failure = pg::attempt([&] { with_these = run_batch(works, settings, options); });
+  bool is_again = false;
+  auto failure = attempt_around_partitions([&] {
+    for (Work* work : works)
+      if (is_again) work->reset();
+    is_again = true;
+    with_these = run_batch(works, settings, options);
+  });
   if (!failure) woken.insert(woken.end(), with_these.begin(), with_these.end());
   if (!failure || failure->is_systems() || failure->code == ERRCODE_LOCK_NOT_AVAILABLE || works.size() > 1)
     return failure;
@@ -42,7 +60,7 @@ void apply_alone(Work* work, const Settings& settings, const BatchOptions& optio
   } else {
     work->settle(Outcome::failed, failure->message);
   }
-  const auto unstored = pg::attempt([&] {
+  const auto unstored = attempt_around_partitions([&] {
     if (work->stored)
       inbox::update({work}, settings);
     else

@@ -26,6 +26,7 @@ def fill(database):
     database.process(*flat([ada.customer_created(), ada.subscribed(trial_days=14), ada.first_invoice(),
                             ada.checkout_completed("user_ada"), ada.activated(), bob.subscribed(),
                             eve.customer_created(), eve.subscribed(), eve.scheduled(eve.items[0][0], 3)]))
+    assert database.rows("SELECT * FROM {s}.apply_retention()")
     database.process(ada.events[0])
     database.process('{"not": "an event"}')
     database.value("SELECT {s}.get_or_create_stripe_customer('user_zoe', 'zoe@example.org')")
@@ -81,6 +82,13 @@ def test_dump_and_restore_keep_everything_but_secrets(cluster, databases, schema
     secrets = next(name for name in expected if name.endswith("billing_webhook_secrets"))
     assert len(expected.pop(secrets)) == 1 and found.pop(secrets) == []
     assert found == expected and sum(len(rows) for rows in found.values()) > 20
+    # The partitions of payloads that were made since are there, each with its key, and go on being made and dropped.
+    partitions = "SELECT * FROM {s}.payload_partitions()"
+    assert target.rows(partitions) == source.rows(partitions) != []
+    assert target.value("SELECT count(*) FROM pg_index i JOIN pg_inherits h ON h.inhrelid = i.indrelid"
+                        " WHERE h.inhparent = '{s}.stripe_event_payloads'::regclass AND i.indisprimary") \
+        == len(source.rows(partitions)) + 1
+    assert target.value("SELECT count(*) FROM {s}.apply_retention('{\"months_ahead\": 4}')") == 1
     # It works on: what waited is linked, what was received is a duplicate, settings are in force.
     assert target.state("user_ada")["state"] == "active"
     assert target.link("user_bob", "cus_bob")

@@ -8,6 +8,7 @@ SELECT t.link('user_1', 'cus_1');
 SELECT outcome FROM t.process(t.event('evt_1', 'customer.subscription.created', '2026-01-01', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01')));
 SELECT set_billing_setting('past_due_grace', '1 day', 'test');
 SELECT state FROM t.state('user_1', '2026-01-15');
+SELECT count(*) > 0 AS partitions_made FROM apply_retention();
 DROP EXTENSION pg_billing;
 SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace;
 SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace;
