@@ -18,6 +18,7 @@ namespace {
 // Between two looks without a wake-up: what has to be tried again wakes nobody.
 constexpr auto kPoll = std::chrono::seconds(1);
 constexpr std::uint64_t kEach = 8;  // notifications fetched for each connection
+constexpr auto kComplaint = std::chrono::minutes(1);
 // How long the result of what was sent may take to be stored.
 constexpr auto kSpare = std::chrono::seconds(30);
 
@@ -47,7 +48,7 @@ void Deliveries::start() { asio::co_spawn(runtime_.io, run(), asio::detached); }
 
 void Deliveries::resume() {
   runtime_.metrics.deliveries_stopped = false;
-  timer_.cancel();
+  tls_.reset();
 }
 
 asio::awaitable<void> Deliveries::run() {
@@ -88,7 +89,9 @@ asio::awaitable<void> Deliveries::rest(std::chrono::milliseconds time) {
     co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
     co_return;
   }
-  timer_.async_wait([this](const boost::system::error_code&) { store_.wake(); });
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) store_.wake();
+  });
   if (!store_.take_notified()) co_await store_.idle();
   timer_.cancel();
 }
@@ -121,11 +124,11 @@ asio::awaitable<bool> Deliveries::round() {
 asio::awaitable<void> Deliveries::send_all(Queue queue) {
   const std::shared_ptr<const Config> config = runtime_.config;
   if (!config->notify_to) co_return;
-  const TlsContext tls = config->notify_to->tls ? load_client_tls(config->notify_certificates) : nullptr;
+  if (config->notify_to->tls && !tls_) tls_ = load_client_tls(config->notify_certificates);
   const auto shared = std::make_shared<Queue>(std::move(queue));
   const std::size_t senders = std::min<std::size_t>(config->notify_connections, shared->size());
   for (senders_ = 0; senders_ < senders; ++senders_)
-    asio::co_spawn(runtime_.io, send_from(shared, config, tls), [this](const std::exception_ptr& failure) {
+    asio::co_spawn(runtime_.io, send_from(shared, config, tls_), [this](const std::exception_ptr& failure) {
       --senders_;
       if (failure) log::Line(log::Level::error, "notifications_failed").add("error", "a sender broke off");
       timer_.cancel();
@@ -207,7 +210,10 @@ asio::awaitable<void> Deliveries::store_results() {
 void Deliveries::note_failure(const char* task, const Reply& reply) {
   if (reply.ok()) return;
   ++runtime_.metrics.housekeeping_failures[task];
-  if (reply.lost) return;
+  // A lost connection says so by itself; the same error every second need not be read every second.
+  auto& last = complained_[task];
+  if (reply.lost || (last != Clock::time_point{} && Clock::now() - last < kComplaint)) return;
+  last = Clock::now();
   log::Line(log::Level::error, "housekeeping_failed")
       .add("task", task)
       .add("sqlstate", reply.error->sqlstate)

@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,9 +55,11 @@ class Deliveries {
   Store store_;
   boost::asio::steady_timer timer_;
   Backoff reconnect_{std::chrono::milliseconds(250), std::chrono::milliseconds(5000)};
+  TlsContext tls_;  // of the configuration in force
   std::size_t senders_ = 0;
   std::vector<Json> results_;
   bool busy_ = false;
+  std::map<std::string, Clock::time_point> complained_;  // by task
 };
 
 }  // namespace billing::worker

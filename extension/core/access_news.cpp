@@ -44,6 +44,14 @@ Seconds began(const UserState& user, const std::vector<Subscription>& subscripti
   return 0;
 }
 
+// Whether somebody of whom nothing was known had access, from before `since` to some time after it.
+bool lost_since(const UserState& user, const std::vector<Subscription>& subscriptions, Seconds since) {
+  if (!user.primary) return false;
+  const Subscription& primary = subscriptions[*user.primary];
+  return primary.status == "canceled" && primary.ended_at.value_or(0) >= since &&
+         primary.created.value_or(kLastSecond) < since;
+}
+
 class AccessTeller {
  public:
   AccessTeller(const Json& told, const Json& state) : state_(state), news_{} {
@@ -55,26 +63,27 @@ class AccessTeller {
   }
 
   AccessNews run(const UserState& user, const std::vector<Subscription>& subscriptions, Instant now,
-                 const std::function<bool()>& is_new) {
+                 std::optional<Instant> clock_time, const std::function<bool()>& is_new,
+                 const std::function<bool()>& is_over) {
     // Of somebody without anything nothing is known, neither that there was no access before.
     if (before_.is_null() && !user.primary && !user.grant) {
       news_.told.erase("access");
       if (news_.told.empty()) news_.told = nullptr;
       return std::move(news_);
     }
-    compare(is_new);
-    warn_of_trials(user, subscriptions, now);
+    compare(is_new, is_over);
+    warn_of_trials(user, subscriptions, now, clock_time);
     news_.told["count"] = count_;
     return std::move(news_);
   }
 
  private:
-  void compare(const std::function<bool()>& is_new) {
+  void compare(const std::function<bool()>& is_new, const std::function<bool()>& is_over) {
     const bool access = flag_of(now_, "has_access");
     const bool had = flag_of(before_, "has_access");
     if (access && !had) {
       if (before_.is_object() || is_new()) tell("access_gained");
-    } else if (had && !access) {
+    } else if (!access && (had || (before_.is_null() && is_over()))) {
       tell("access_lost");
     } else if (access && had) {
       bool changed = false;
@@ -98,7 +107,8 @@ class AccessTeller {
     news_.notices.push_back(std::move(notice));
   }
 
-  void warn_of_trials(const UserState& user, const std::vector<Subscription>& subscriptions, Instant now) {
+  void warn_of_trials(const UserState& user, const std::vector<Subscription>& subscriptions, Instant now,
+                      std::optional<Instant> clock_time) {
     Json& warned = news_.told["trials"];
     const Json before = warned.is_object() ? warned : Json::object();
     warned = Json::object();
@@ -107,11 +117,14 @@ class AccessTeller {
       const Subscription& subscription = subscriptions[i];
       if (subscription.status != "trialing" || !user.each[i].has_access || !subscription.trial_end) continue;
       const Seconds end = *subscription.trial_end;
-      if (instant(end) <= now) continue;
+      // A test clock stands still: whoever advances it has everything looked at anew.
+      const bool frozen = clock_time && !subscription.test_clock.empty();
+      const Instant here = frozen ? *clock_time : now;
+      if (instant(end) <= here) continue;
       if (at(before, subscription.id.c_str()) == Json(end)) {
         warned[subscription.id] = end;
-      } else if (const Instant warning = instant(later_by(end, -kTrialWarning)); warning > now) {
-        news_.due = std::min(news_.due.value_or(kEndOfTime), warning);
+      } else if (const Instant warning = instant(later_by(end, -kTrialWarning)); warning > here) {
+        if (!frozen) news_.due = std::min(news_.due.value_or(kEndOfTime), warning);
       } else {
         warned[subscription.id] = end;
         warn(subscription, user.each[i], end);
@@ -142,9 +155,11 @@ class AccessTeller {
 
 AccessNews access_news(const Json& told, const Json& state, const UserState& user,
                        const std::vector<Subscription>& subscriptions, const std::vector<AccessGrant>& grants,
-                       Instant now, const std::function<Seconds()>& since) {
+                       Instant now, const std::function<Seconds()>& since,
+                       std::optional<Instant> clock_time) {
   const auto is_new = [&] { return began(user, subscriptions, grants) >= since(); };
-  return AccessTeller(told, state).run(user, subscriptions, now, is_new);
+  const auto is_over = [&] { return lost_since(user, subscriptions, since()); };
+  return AccessTeller(told, state).run(user, subscriptions, now, clock_time, is_new, is_over);
 }
 
 }  // namespace billing

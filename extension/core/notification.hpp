@@ -46,9 +46,10 @@ struct AccessNews {
   std::optional<Instant> due;  // when time alone may make more news
 };
 // `told` is what an earlier call gave; null when nothing was ever told, and then gaining access is news only
-// if it began at or after `since`.
+// if it began at or after `since`. `clock_time` is what the user's test clock shows, if there is one.
 AccessNews access_news(const Json& told, const Json& state, const UserState& user,
                        const std::vector<Subscription>& subscriptions, const std::vector<AccessGrant>& grants,
-                       Instant now, const std::function<Seconds()>& since);
+                       Instant now, const std::function<Seconds()>& since,
+                       std::optional<Instant> clock_time = {});
 
 }  // namespace billing

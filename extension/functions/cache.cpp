@@ -80,7 +80,9 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   for (const std::string& user : users) {
     Computed made =
         computed_from(user, owned[user], granted[user], awaiting.count(user) > 0, settings.access, now);
-    teller.judge(user, anchors[user], made.json, made.state, owned[user], granted[user], now);
+    const auto time = times.find(user);
+    const auto clock_time = time == times.end() ? std::nullopt : std::optional(time->second);
+    teller.judge(user, anchors[user], made.json, made.state, owned[user], granted[user], now, clock_time);
     made.json["cached"] = true;
     made.json["cached_at"] = iso_time(second);
     made.json["expires_at"] = iso_time(second + settings.cache_ttl);
@@ -90,8 +92,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
     has_access.push_back(made.state.effective.has_access ? 1 : 0);
     valid_from.values.push_back(made.state.valid_from);
     valid_until.values.push_back(made.state.valid_until);
-    const auto time = times.find(user);
-    frozen_time.values.push_back(time == times.end() ? std::nullopt : std::optional(time->second));
+    frozen_time.values.push_back(clock_time);
   }
   upsert.run(user_id, status, has_access, state, valid_from, valid_until, frozen_time, settings.generation,
              pg::Time{now}, pg::Time{now + instant(settings.cache_ttl)});

@@ -84,7 +84,8 @@ void write(const std::vector<Entry>& entries, const Settings& settings) {
 
 void AccessTeller::judge(const std::string& user_id, const Anchor& anchor, const Json& state,
                          const UserState& user, const std::vector<Subscription>& subscriptions,
-                         const std::vector<AccessGrant>& grants, Instant now) {
+                         const std::vector<AccessGrant>& grants, Instant now,
+                         std::optional<Instant> clock_time) {
   using Kind = Occasion::Kind;
   const auto began_since = [&]() -> Seconds {
     // Nobody knows when somebody's access began whom nothing was ever told of, and who is only looked at.
@@ -92,7 +93,8 @@ void AccessTeller::judge(const std::string& user_id, const Anchor& anchor, const
     const auto cause = occasion_.causes.find(user_id);
     return std::max(since(), cause == occasion_.causes.end() ? 0 : cause->second.since);
   };
-  AccessNews news = access_news(anchor.told, state, user, subscriptions, grants, now, began_since);
+  AccessNews news =
+      access_news(anchor.told, state, user, subscriptions, grants, now, began_since, clock_time);
   if (news.told != anchor.told || news.due != anchor.due)
     changed_[user_id] = {std::move(news.told), news.due};
   if (news.notices.empty() || is_history(user_id)) return;

@@ -90,7 +90,7 @@ class AccessTeller {
       : occasion_(occasion), settings_(settings) {}
   void judge(const std::string& user_id, const Anchor& anchor, const Json& state, const UserState& user,
              const std::vector<Subscription>& subscriptions, const std::vector<AccessGrant>& grants,
-             Instant now);
+             Instant now, std::optional<Instant> clock_time);
   void write();
 
  private:

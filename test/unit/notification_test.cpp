@@ -64,6 +64,14 @@ TEST(AccessNews, KnowsNothingOfTheTimeBefore) {
   const AccessNews older = tell(nullptr, {active()}, kNow, kNow + 1);
   EXPECT_EQ(kinds(older), Kinds{});
   EXPECT_EQ(kinds(tell(older.told, {})), Kinds{"access_lost"});
+  // What nobody had told of before it ended: it began before, and ended after.
+  Subscription over = active();
+  over.status = "canceled";
+  over.ended_at = kNow - 1;
+  EXPECT_EQ(kinds(tell(nullptr, {over}, kNow, kNow + 1)), Kinds{});
+  EXPECT_EQ(kinds(tell(nullptr, {over}, kNow, kNow)), Kinds{});
+  over.created = kNow - 100;
+  EXPECT_EQ(kinds(tell(nullptr, {over}, kNow, kNow - 50)), Kinds{"access_lost"});
 }
 
 TEST(AccessNews, WarnsOfATrialsEndOnce) {
@@ -78,6 +86,25 @@ TEST(AccessNews, WarnsOfATrialsEndOnce) {
   EXPECT_EQ(kinds(tell(warned.told, {trial}, kNow + 3 * 86400)), Kinds{});
   trial.trial_end = kNow + 4 * 86400;
   EXPECT_EQ(kinds(tell(warned.told, {trial}, kNow + 3 * 86400)), Kinds{"trial_ending"});
+}
+
+TEST(AccessNews, OnATestClockOnlyTheClockCounts) {
+  Subscription trial = active();
+  trial.status = "trialing";
+  trial.test_clock = "clock_1";
+  trial.trial_end = trial.period_end = kNow + 5 * 86400;
+  const auto look = [&](const Json& told, Seconds shown) {
+    AccessRules rules;
+    rules.clocks = std::make_shared<TestClocks>(TestClocks{{"clock_1", {shown, false}}});
+    const UserState user = judge_user({trial}, rules, instant(kNow + 40 * 86400));
+    return access_news(
+        told, state_json("ada", {trial}, user), user, {trial}, {}, instant(kNow + 40 * 86400),
+        [] { return Seconds{0}; }, instant(shown));
+  };
+  const AccessNews begun = look(nullptr, kNow);
+  EXPECT_EQ(kinds(begun), Kinds{"access_gained"});
+  EXPECT_FALSE(begun.due);
+  EXPECT_EQ(kinds(look(begun.told, kNow + 2 * 86400)), Kinds{"trial_ending"});
 }
 
 // However often, and whenever, somebody looks: gaining and losing take turns, and the last one is what is.
