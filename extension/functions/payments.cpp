@@ -139,18 +139,19 @@ struct EnrollmentRows {
   }
 };
 
-// Which objects are brought by these events, or, of customers who were linked just now, all.
+// Which objects are brought by these events, or, of customers who were linked just now, all: by an event
+// whatever their age, so that it does not matter when it comes; by a person only what is still news.
 class Bringers {
  public:
   Bringers(const std::vector<Work*>& works, const std::set<std::string>& customers) : customers_(customers) {
     for (const Work* work : works) {
       const Event& event = *work->event;
       if (work->had_effect) continue;
+      linked_at_ = 0;
       const Event*& newest = events_[event.object_id];
       if (newest == nullptr || newest->created < event.created) newest = &event;
-      now_ = std::max(now_, event.created);
     }
-    if (works.empty()) now_ = pg::from_timestamptz(GetCurrentStatementStartTimestamp()) / 1'000'000;
+    if (works.empty()) linked_at_ = pg::from_timestamptz(GetCurrentStatementStartTimestamp()) / 1'000'000;
   }
   void tell(const std::string& user_id, const std::string& payment_id, const Payment& payment,
             const Known& known, notifications::News& news) const {
@@ -159,7 +160,7 @@ class Bringers {
     const auto brought = [&](const std::string& id) -> std::optional<Bringer> {
       const auto event = events_.find(id);
       if (event != events_.end()) return Bringer{event->second->created, true};
-      return all ? std::optional(Bringer{now_, false}) : std::nullopt;
+      return all && linked_at_ ? std::optional(Bringer{*linked_at_, false}) : std::nullopt;
     };
     news.add(user_id, payment_notices(payment_id, payment, known.sources, brought), events_);
   }
@@ -167,7 +168,7 @@ class Bringers {
  private:
   const std::set<std::string>& customers_;
   std::map<std::string, const Event*> events_;
-  Seconds now_ = 0;
+  std::optional<Seconds> linked_at_;  // 0: by an event; none: nothing is new here
 };
 
 // Returns the payments of others.
