@@ -168,6 +168,18 @@ BEGIN
         subject := 'subscription_cache_cleanups';
         IF amount > 0 THEN RETURN NEXT; END IF;
     END IF;
+    -- What has been told keeps from telling it again for a time.
+    keeps := @extschema@.retention_limit('log');
+    IF keeps IS NOT NULL THEN
+        DELETE FROM @extschema@.billing_notifications n
+         WHERE (n.user_id, n.notification_id) IN (
+               SELECT d.user_id, d.notification_id FROM @extschema@.billing_notifications d
+                WHERE d.finished_at < now() - greatest(keeps, '60 days')
+                ORDER BY d.finished_at LIMIT rows_at_once FOR UPDATE SKIP LOCKED);
+        GET DIAGNOSTICS amount = ROW_COUNT;
+        subject := 'billing_notifications';
+        IF amount > 0 THEN RETURN NEXT; END IF;
+    END IF;
     keeps := @extschema@.retention_limit('audit');
     IF keeps IS NOT NULL THEN
         DELETE FROM @extschema@.audit_logs a

@@ -178,6 +178,18 @@ def test_audit_logs_are_kept_unless_told_otherwise(database):
     assert database.rows("SELECT * FROM {s}.rebuild_billing_state()") == []
 
 
+def test_what_was_told_is_kept_for_a_time(database):
+    life = Life("ada", start=int(time.time()) + 10)  # of what was before the installation nothing is told
+    database.process(life.customer_created(), life.subscribed(), life.checkout_completed("user_ada"))
+    count = database.execute("UPDATE {s}.billing_notifications SET status = 'delivered',"
+                             " finished_at = now() - interval '59 days'")
+    keep(database, "log", "1 day")
+    apply(database)
+    assert database.value("SELECT count(*) FROM {s}.billing_notifications") == count > 0
+    database.execute("UPDATE {s}.billing_notifications SET finished_at = now() - interval '61 days'")
+    assert apply(database) == [("logs", "deleted", "billing_notifications", count)]
+
+
 def test_partitions_are_the_owners_alone(database):
     role = database.create_role("billing_nobody")
     database.execute(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}; ")
