@@ -33,3 +33,4 @@ SELECT pg_extension_config_dump('usage_record_ids', '');
 SELECT pg_extension_config_dump('billing_alert_thresholds', '');
 SELECT pg_extension_config_dump('billing_alert_states', '');
 SELECT pg_extension_config_dump('billing_notifications', '');
+SELECT pg_extension_config_dump('user_aliases', '');

@@ -143,6 +143,7 @@ class Batch {
       if (const auto evidence = link_evidence(event))
         claims.push_back({work->customer, {*evidence, event.created, event.id}});
     }
+    links::follow_names(links_, claims);
     std::sort(claims.begin(), claims.end());
     for (const auto& [customer, claim] : claims) {
       const auto found = links_.find(customer);

@@ -49,7 +49,7 @@ PG_BILLING_FUNCTION(check_user_id) {
 }
 
 PG_BILLING_FUNCTION(link_stripe_customer) {
-  const std::string user_id = user_argument(fcinfo, 0);
+  std::string user_id = user_argument(fcinfo, 0);
   const std::string customer = text_argument(fcinfo, 1, "stripe_customer_id");
   const Json options = options_argument(fcinfo, 2, {"reason"});
   const std::string reason = text_option(options, "reason");
@@ -59,6 +59,7 @@ PG_BILLING_FUNCTION(link_stripe_customer) {
   Json json;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
+    user_id = links::current_name(user_id);
     const auto locked = links::lock({customer}, true);
     const std::optional<std::string>& linked = locked.at(customer).user_id;
     if (linked && *linked != user_id)

@@ -29,6 +29,8 @@ pg::Statement bind_link(
     "UPDATE @stripe_customer_links SET user_id = $2, source = $3, event_id = $5, event_created = $6,"
     "  linked_at = coalesce(linked_at, now()), linked_by = coalesce(linked_by, $4) WHERE stripe_customer_id "
     "= $1");
+pg::Statement names_now("SELECT a.user_id, a.now_user_id FROM @user_aliases a WHERE a.user_id = ANY ($1)");
+pg::Statement move_link("UPDATE @stripe_customer_links SET user_id = $2 WHERE stripe_customer_id = $1");
 pg::Statement record(
     "UPDATE @stripe_customer_links SET conflict_user_id = $2, conflict_source = $3, conflict_event_id = $4"
     " WHERE stripe_customer_id = $1");
@@ -91,6 +93,33 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
   // Whoever inserted the rest has committed by now, or holds its lock.
   take(missing());
   return locked;
+}
+
+std::string current_name(const std::string& user_id) {
+  const pg::Rows rows = names_now.run(pg::Texts{user_id});
+  return rows.empty() ? user_id : rows.text(0, 1);
+}
+
+void follow_names(std::map<std::string, Link>& locked, std::vector<std::pair<std::string, Claim>>& claims) {
+  std::set<std::string> named;
+  for (const auto& [customer, link] : locked)
+    if (link.user_id) named.insert(*link.user_id);
+  for (const auto& [customer, claim] : claims) named.insert(claim.evidence.user_id);
+  if (named.empty()) return;
+  std::map<std::string, std::string> now;
+  const pg::Rows rows = names_now.run(pg::texts(named));
+  for (std::size_t i = 0; i < rows.size(); ++i) now[rows.text(i, 0)] = rows.text(i, 1);
+  if (now.empty()) return;
+  for (auto& [customer, claim] : claims)
+    if (const auto name = now.find(claim.evidence.user_id); name != now.end())
+      claim.evidence.user_id = name->second;
+  // Linked while the user was being renamed.
+  for (auto& [customer, link] : locked) {
+    const auto name = link.user_id ? now.find(*link.user_id) : now.end();
+    if (name == now.end()) continue;
+    link.user_id = link.claim.evidence.user_id = name->second;
+    move_link.run(customer, name->second);
+  }
 }
 
 bool Claim::operator<(const Claim& other) const {

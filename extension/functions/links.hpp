@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/customer_link.hpp"
@@ -30,6 +31,11 @@ struct Link {
 // Locks the links of these customers in bytewise order, adding placeholders where there are none. With `wait`
 // false, links that another transaction holds are left out of the result.
 std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wait);
+
+// What a user is called now, who may have been renamed, or merged into another.
+std::string current_name(const std::string& user_id);
+// The same for whom locked links and claims name; the links follow.
+void follow_names(std::map<std::string, Link>& locked, std::vector<std::pair<std::string, Claim>>& claims);
 
 // Binds a locked link, or lets a stronger claim for the same user stand for it.
 void bind(const std::string& customer, const Claim& claim, const std::string& actor);
