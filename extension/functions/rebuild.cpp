@@ -37,7 +37,10 @@ pg::Statement read_deferred(
     "k(kind)"
     "  WHERE l.stripe_customer_id = ANY ($1) AND l.user_id IS NOT NULL"
     " UNION ALL SELECT e.waiting_for FROM @stripe_events e"
-    "  WHERE NOT e.processed AND e.waiting_for LIKE 'lock:%'");
+    "  WHERE NOT e.processed AND e.waiting_for LIKE 'lock:%'"
+    // Whose customer the event tells and the mirror's row does not yet.
+    " UNION ALL SELECT e.waiting_for FROM @stripe_events e"
+    "  WHERE NOT e.processed AND e.waiting_for LIKE 'link:%' AND" PART_EVENTS);
 // What they waited for has come, or is just coming.
 #define DUE " AND NOT e.processed AND e.next_retry_at <= now() + interval '1 minute'"
 pg::Statement read_due(
@@ -128,7 +131,7 @@ Snapshot rebuilt(const Part& part, const Events& events, const Settings& setting
 void apply_deferred(const Part& part, const Settings& settings) {
   std::vector<std::string> keys, due;
   {
-    const pg::Rows rows = read_deferred.run(texts(part.customers));
+    const pg::Rows rows = read_deferred.run(texts(part.customers), texts(part.objects));
     for (std::size_t i = 0; i < rows.size(); ++i) keys.push_back(rows.text(i, 0));
   }
   BatchOptions options;

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness import load
-from harness.life import Life
+from harness.life import Life, event
 from harness.objects import BASIC, DAY, NEW, OLD, PRO
 from refunded_invoice_test import refunded
 
@@ -272,3 +272,23 @@ def test_a_grant_that_no_event_accounts_for_stays(credited):
     assert differences(credited, apply=True) == [("credit_grants", "missing", True)]  # the trial
     assert before.items() <= granted(credited).items()
     assert credited.unsound_credits() == []
+
+
+def test_what_waits_for_a_link_that_its_object_does_not_name_yet_is_applied_first(database):
+    """An event that was told whose it is while somebody held that customer: kept, and nothing done with it yet."""
+    def told(number, kind, status):
+        return event(f"evt_{number}", f"charge.dispute.{kind}", {
+            "id": "dp_1", "object": "dispute", "amount": 900, "charge": "ch_1", "currency": "eur", "status": status,
+            "reason": "general", "created": START, "metadata": {}, "evidence": {}}, START + number)
+
+    database.process(told(1, "created", "needs_response"))
+    database.execute("CREATE TABLE kept AS SELECT * FROM {s}.stripe_objects WHERE object_id = 'dp_1'")
+    database.process(told(2, "updated", "under_review"))
+    database.execute("""DELETE FROM {s}.stripe_objects WHERE object_id = 'dp_1';
+                        INSERT INTO {s}.stripe_objects SELECT * FROM kept;
+                        INSERT INTO {s}.stripe_customer_links (stripe_customer_id) VALUES ('cus_ada');
+                        UPDATE {s}.stripe_events SET waiting_for = 'link:cus_ada', stripe_customer_id = 'cus_ada',
+                               next_retry_at = now() WHERE stripe_event_id = 'evt_2'""")
+    assert database.value("SELECT stripe_customer_id IS NULL FROM {s}.stripe_objects WHERE object_id = 'dp_1'")
+    assert differences(database, apply=True) == []
+    assert database.value("SELECT object ->> 'status' FROM {s}.stripe_objects WHERE object_id = 'dp_1'") == "under_review"
