@@ -63,7 +63,8 @@ def test_a_batch_has_at_most_200_events(database, orders, workers):
 
 
 def test_a_batch_has_at_most_4_megabytes(database, orders, workers):
-    worker = workers(database)
+    # Time enough for the bodies, also under a sanitizer on a busy machine.
+    worker = workers(database, environment={"PG_BILLING_BODY_TIMEOUT": "60s", "PG_BILLING_REQUEST_TIMEOUT": "90s"})
     orders.give(sleep=0.5)
     bodies = [body[:-1] + f', "padding": "{"x" * 900_000}"}}' for body in same_customer(range(10))]
     assert reasons(send(worker, bodies)) == {200}
