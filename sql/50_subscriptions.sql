@@ -79,3 +79,15 @@ CREATE INDEX audit_logs_created_at_idx ON audit_logs (created_at);
 COMMENT ON TABLE audit_logs IS 'what happened to a user: one row per fact, however many events tell of it';
 COMMENT ON COLUMN audit_logs.fact IS 'natural key of the fact: two tellings of one fact are one row';
 COMMENT ON COLUMN audit_logs.user_id IS 'the user; empty for facts about the whole installation, such as a setting';
+
+-- As audit::done_by_hand() in C++, for functions in SQL.
+CREATE FUNCTION audit_by_hand(user_id text, action text, subject text, reason text, details jsonb)
+    RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    INSERT INTO @extschema@.audit_logs (user_id, fact, action, subject, actor, reason, details)
+    VALUES (audit_by_hand.user_id, action || ':' || gen_random_uuid(), action, subject,
+            coalesce(nullif(current_setting('role'), 'none'), session_user), reason, details)
+$$;
+COMMENT ON FUNCTION audit_by_hand(text, text, text, text, jsonb) IS
+    'a step of functions that people call: keeps in audit_logs what was done, with the role that called and why';

@@ -4,8 +4,6 @@ CREATE TABLE user_aliases (
     user_id     text COLLATE "C" PRIMARY KEY CHECK (octet_length(user_id) BETWEEN 1 AND 255),
     now_user_id text COLLATE "C" NOT NULL CHECK (octet_length(now_user_id) BETWEEN 1 AND 255),
     kind        text NOT NULL CHECK (kind IN ('renamed', 'merged')),
-    reason      text NOT NULL,
-    actor       text NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT user_aliases_not_itself_check CHECK (user_id <> now_user_id)
 );
@@ -55,33 +53,56 @@ END
 $$;
 COMMENT ON FUNCTION lock_people(text[]) IS 'locks links, anchors, windows of usage and accounts of these users';
 
-CREATE FUNCTION keep_alias(user_id text, now_user_id text, kind text, reason text, details jsonb)
-    RETURNS void
+CREATE FUNCTION user_tables()
+    RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT ARRAY['stripe_customer_links', 'user_subscriptions', 'awaited_subscriptions', 'access_grants', 'trial_usage',
+                 'user_entitlements', 'usage_windows', 'usage_records', 'payments', 'enrollments', 'credit_accounts',
+                 'credit_grants', 'credit_transactions', 'credit_burns', 'credit_holds', 'credit_requests',
+                 'billing_notifications', 'audit_logs']
+$$;
+COMMENT ON FUNCTION user_tables() IS 'the tables whose rows go with a user, besides the anchor and the cache';
+
+-- Whoever calls has seen to it that no key is taken: both users are locked, and the new one has its anchor.
+CREATE FUNCTION hand_over_user(user_id text, now_user_id text, kind text, reason text, details jsonb)
+    RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_column
 DECLARE
-    old   text := keep_alias.user_id;
-    new   text := keep_alias.now_user_id;
-    actor text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    old    text := hand_over_user.user_id;
+    new    text := hand_over_user.now_user_id;
+    moving text;
+    moved  bigint;
+    counts jsonb := '{}';
 BEGIN
+    FOREACH moving IN ARRAY @extschema@.user_tables() LOOP
+        EXECUTE format('UPDATE @extschema@.%I SET user_id = $2 WHERE user_id = $1', moving) USING old, new;
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved > 0 THEN
+            counts := counts || jsonb_build_object(moving, moved);
+        END IF;
+    END LOOP;
+    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = NULL, conflict_source = NULL, conflict_event_id = NULL
+     WHERE l.user_id = new AND l.conflict_user_id IN (old, new);
+    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = new WHERE l.conflict_user_id = old;
     DELETE FROM @extschema@.user_aliases a WHERE a.user_id = new;
     UPDATE @extschema@.user_aliases a SET now_user_id = new WHERE a.now_user_id = old;
-    INSERT INTO @extschema@.user_aliases (user_id, now_user_id, kind, reason, actor)
-    VALUES (old, new, keep_alias.kind, keep_alias.reason, actor);
-    INSERT INTO @extschema@.audit_logs (user_id, fact, action, subject, actor, reason, details)
-    VALUES (new, 'user_' || keep_alias.kind || ':' || gen_random_uuid(), 'user_' || keep_alias.kind, old, actor,
-            keep_alias.reason, keep_alias.details);
+    INSERT INTO @extschema@.user_aliases (user_id, now_user_id, kind) VALUES (old, new, hand_over_user.kind);
+    PERFORM @extschema@.audit_by_hand(new, 'user_' || hand_over_user.kind, old, hand_over_user.reason,
+                                      jsonb_build_object('moved', counts) || hand_over_user.details);
     -- What waited for one of the two is due.
     UPDATE @extschema@.stripe_events e SET next_retry_at = now(), retry_count = 0
      WHERE NOT e.processed AND e.waiting_for IN ('user:' || old, 'credits:' || old, 'user:' || new, 'credits:' || new);
     DELETE FROM @extschema@.billing_users u WHERE u.user_id = old;
     DELETE FROM @extschema@.subscription_cache c WHERE c.user_id = old;
     PERFORM @extschema@.update_subscription_cache(new);
+    RETURN counts;
 END
 $$;
-COMMENT ON FUNCTION keep_alias(text, text, text, text, jsonb) IS
-    'the last step of rename_user() and merge_users(): what the old id is from now on';
+COMMENT ON FUNCTION hand_over_user(text, text, text, text, jsonb) IS
+    'the last step of rename_user() and merge_users(): what is left of the old id is the new one''s, and what the old id is from now on; returns how many rows of which table';
 
 -- What one user has of which the other has the like; `resolved` says which need no decision any more.
 CREATE FUNCTION merge_conflicts(from_user_id text, into_user_id text, options jsonb)
@@ -144,9 +165,7 @@ CREATE FUNCTION rename_user(user_id text, new_user_id text, reason text)
 DECLARE
     old    text := rename_user.user_id;
     new    text := rename_user.new_user_id;
-    moving text;
-    moved  bigint;
-    counts jsonb := '{}';
+    counts jsonb;
     reply  jsonb := jsonb_build_object('user_id', old, 'new_user_id', new);
 BEGIN
     PERFORM @extschema@.check_people_call(ARRAY[old, new], rename_user.reason);
@@ -165,30 +184,9 @@ BEGIN
     INSERT INTO @extschema@.billing_users (user_id, email, customer_requested_at, access_told, access_due_at, created_at)
     SELECT new, u.email, u.customer_requested_at, u.access_told, u.access_due_at, u.created_at
       FROM @extschema@.billing_users u WHERE u.user_id = old;
-    FOREACH moving IN ARRAY @extschema@.user_tables() LOOP
-        EXECUTE format('UPDATE @extschema@.%I SET user_id = $2 WHERE user_id = $1', moving) USING old, new;
-        GET DIAGNOSTICS moved = ROW_COUNT;
-        IF moved > 0 THEN
-            counts := counts || jsonb_build_object(moving, moved);
-        END IF;
-    END LOOP;
-    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = NULL, conflict_source = NULL, conflict_event_id = NULL
-     WHERE l.user_id = new AND l.conflict_user_id IN (old, new);
-    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = new WHERE l.conflict_user_id = old;
-    PERFORM @extschema@.keep_alias(old, new, 'renamed', rename_user.reason, jsonb_build_object('moved', counts));
+    counts := @extschema@.hand_over_user(old, new, 'renamed', rename_user.reason, '{}');
     RETURN reply || jsonb_build_object('success', true, 'status', 'renamed', 'moved', counts);
 END
 $$;
 COMMENT ON FUNCTION rename_user(text, text, text) IS
     'gives a user another id; what Stripe tells of the old one reaches the new one';
-
-CREATE FUNCTION user_tables()
-    RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT ARRAY['stripe_customer_links', 'user_subscriptions', 'awaited_subscriptions', 'access_grants', 'trial_usage',
-                 'user_entitlements', 'usage_windows', 'usage_records', 'payments', 'enrollments', 'credit_accounts',
-                 'credit_grants', 'credit_transactions', 'credit_burns', 'credit_holds', 'credit_requests',
-                 'billing_notifications', 'audit_logs']
-$$;
-COMMENT ON FUNCTION user_tables() IS 'the tables whose rows go with a user, besides the anchor and the cache';

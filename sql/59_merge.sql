@@ -92,9 +92,7 @@ DECLARE
     new       text := merge_users.into_user_id;
     wrong     text;
     conflicts jsonb;
-    moving    text;
-    moved     bigint;
-    counts    jsonb := '{}';
+    counts    jsonb;
     reply     jsonb := jsonb_build_object('from_user_id', old, 'into_user_id', new);
 BEGIN
     PERFORM @extschema@.check_people_call(ARRAY[old, new], merge_users.reason);
@@ -159,23 +157,11 @@ BEGIN
        AND (k.notification_id = n.notification_id OR k.dedupe_key = n.dedupe_key);
     UPDATE @extschema@.audit_logs a SET fact = a.fact || ':' || old
      WHERE a.user_id = old AND EXISTS (SELECT FROM @extschema@.audit_logs k WHERE k.user_id = new AND k.fact = a.fact);
-    FOREACH moving IN ARRAY @extschema@.user_tables() LOOP
-        CONTINUE WHEN moving LIKE 'credit\_%';
-        EXECUTE format('UPDATE @extschema@.%I SET user_id = $2 WHERE user_id = $1', moving) USING old, new;
-        GET DIAGNOSTICS moved = ROW_COUNT;
-        IF moved > 0 THEN
-            counts := counts || jsonb_build_object(moving, moved);
-        END IF;
-    END LOOP;
-    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = NULL, conflict_source = NULL, conflict_event_id = NULL
-     WHERE l.user_id = new AND l.conflict_user_id IN (old, new);
-    UPDATE @extschema@.stripe_customer_links l SET conflict_user_id = new WHERE l.conflict_user_id = old;
     UPDATE @extschema@.billing_users i SET email = coalesce(i.email, f.email),
            customer_requested_at = least(i.customer_requested_at, f.customer_requested_at),
            created_at = least(i.created_at, f.created_at)
       FROM @extschema@.billing_users f WHERE i.user_id = new AND f.user_id = old;
-    PERFORM @extschema@.keep_alias(old, new, 'merged', merge_users.reason,
-                                   jsonb_build_object('moved', counts, 'options', options));
+    counts := @extschema@.hand_over_user(old, new, 'merged', merge_users.reason, jsonb_build_object('options', options));
     RETURN reply || jsonb_build_object('success', true, 'status', 'merged', 'moved', counts);
 END
 $$;
@@ -194,7 +180,6 @@ DECLARE
     again    text;
     lot      bigint;
     voided   bigint := 0;
-    actor    text := coalesce(nullif(current_setting('role'), 'none'), session_user);
     reply    jsonb;
 BEGIN
     PERFORM @extschema@.check_people_call(ARRAY[new], resolve_link_conflict.reason);
@@ -242,10 +227,9 @@ BEGIN
            conflict_source = NULL, conflict_event_id = NULL, linked_at = NULL, linked_by = NULL
      WHERE l.stripe_customer_id = customer;
     PERFORM @extschema@.link_stripe_customer(new, customer, jsonb_build_object('reason', resolve_link_conflict.reason));
-    INSERT INTO @extschema@.audit_logs (user_id, fact, action, subject, actor, reason, details)
-    SELECT u.id, 'link_conflict_resolved:' || gen_random_uuid(), 'link_conflict_resolved', customer, actor,
-           resolve_link_conflict.reason, jsonb_build_object('from', link.user_id, 'to', new, 'grants_voided', voided)
-      FROM unnest(ARRAY[link.user_id, new]) u(id);
+    PERFORM @extschema@.audit_by_hand(u.id, 'link_conflict_resolved', customer, resolve_link_conflict.reason,
+                jsonb_build_object('from', link.user_id, 'to', new, 'grants_voided', voided))
+       FROM unnest(ARRAY[link.user_id, new]) u(id);
     PERFORM @extschema@.update_subscription_cache(link.user_id);
     RETURN reply || jsonb_build_object('success', true, 'status', 'moved', 'from_user_id', link.user_id,
                                        'grants_voided', voided);

@@ -6,7 +6,6 @@ CREATE TABLE billing_alert_thresholds (
     minimum    bigint CHECK (minimum >= 0),
     enabled    boolean NOT NULL DEFAULT true,
     reason     text,
-    actor      text NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE billing_alert_thresholds IS 'what differs from billing_alert_defaults(): change it with set_billing_alert()';
@@ -185,8 +184,6 @@ CREATE FUNCTION set_billing_alert(name text, threshold numeric DEFAULT NULL, ena
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_variable
-DECLARE
-    actor text := coalesce(nullif(current_setting('role'), 'none'), session_user);
 BEGIN
     IF name IS NULL OR NOT EXISTS (SELECT FROM @extschema@.billing_alert_defaults() d WHERE d.name = set_billing_alert.name) THEN
         RAISE EXCEPTION 'there is no alert "%"', coalesce(left(name, 100), 'null')
@@ -197,14 +194,13 @@ BEGIN
                 coalesce(minimum::text, 'default')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Rates are from 0 to 1, times in seconds; null is the default.';
     END IF;
-    INSERT INTO @extschema@.billing_alert_thresholds AS t (name, threshold, minimum, enabled, reason, actor)
-    VALUES (name, threshold, minimum, coalesce(enabled, true), reason, actor)
+    INSERT INTO @extschema@.billing_alert_thresholds AS t (name, threshold, minimum, enabled, reason)
+    VALUES (name, threshold, minimum, coalesce(enabled, true), reason)
     ON CONFLICT ON CONSTRAINT billing_alert_thresholds_pkey DO UPDATE SET threshold = excluded.threshold,
-        minimum = excluded.minimum, enabled = excluded.enabled, reason = excluded.reason, actor = excluded.actor,
+        minimum = excluded.minimum, enabled = excluded.enabled, reason = excluded.reason,
         updated_at = now();
-    INSERT INTO @extschema@.audit_logs (user_id, fact, action, subject, actor, reason, details)
-    VALUES ('', 'alert_changed:' || gen_random_uuid(), 'alert_changed', name, actor, reason,
-            jsonb_build_object('threshold', threshold, 'minimum', minimum, 'enabled', coalesce(enabled, true)));
+    PERFORM @extschema@.audit_by_hand('', 'alert_changed', name, reason, jsonb_build_object(
+        'threshold', threshold, 'minimum', minimum, 'enabled', coalesce(enabled, true)));
 END
 $$;
 COMMENT ON FUNCTION set_billing_alert(text, numeric, boolean, text, bigint) IS

@@ -73,11 +73,9 @@ CREATE FUNCTION finish_import(what text, answer jsonb, reason text)
     RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS $$
-    INSERT INTO @extschema@.audit_logs (user_id, fact, action, subject, actor, reason, details)
-    VALUES ('', 'imported:' || gen_random_uuid(), 'imported', what,
-            coalesce(nullif(current_setting('role'), 'none'), session_user), reason,
-            answer || jsonb_build_object('conflicts', jsonb_array_length(answer -> 'conflicts')))
-    RETURNING answer
+    SELECT @extschema@.audit_by_hand('', 'imported', what, reason, answer || jsonb_build_object(
+        'conflicts', jsonb_array_length(answer -> 'conflicts')));
+    SELECT answer
 $$;
 COMMENT ON FUNCTION finish_import(text, jsonb, text) IS 'keeps an import in audit_logs, and returns its answer';
 

@@ -44,7 +44,9 @@ BEGIN
                               AND p.proname NOT IN ('grant_billing_role', 'schedule_maintenance',
                                                     'unschedule_maintenance', 'import_rows', 'import_value',
                                                     'lock_imported_users', 'finish_import', 'add_payload_partition',
-                                                    'redact_payments'))
+                                                    'redact_payments', 'audit_by_hand', 'check_people_call',
+                                                    'lock_people', 'user_tables', 'hand_over_user',
+                                                    'merge_conflicts', 'merge_credits'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')

@@ -21,6 +21,7 @@ EVENT = {"id": "evt_1", "object": "event", "type": "customer.subscription.create
                              "metadata": {"user_id": "user_1"}, "items": {"data": [
                                  {"quantity": 1, "price": {"id": "price_pro"}, "current_period_start": 1795210000,
                                   "current_period_end": 4102444800}]}}}}
+CHROOT = "/usr/sbin/chroot"  # wherever a command's own PATH looks
 needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("debootstrap"), reason="needs root and debootstrap")
 
 
@@ -48,7 +49,7 @@ class Bare:
         self.directory = directory
 
     def run(self, *command, check=True, **options):
-        run = subprocess.run(["chroot", self.directory, *command], capture_output=True, text=True, **options)
+        run = subprocess.run([CHROOT, self.directory, *command], capture_output=True, text=True, **options)
         assert not check or run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
         return run
 
@@ -121,7 +122,7 @@ def test_what_the_container_starts_serves_webhooks(bare):
                    "STRIPE_WEBHOOK_SECRET": SECRET, "PG_BILLING_LISTEN": f"127.0.0.1:{port}"}
     log_path = bare.directory / "container.log"
     with open(log_path, "wb") as log:
-        process = subprocess.Popen(["chroot", bare.directory, "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups",
+        process = subprocess.Popen([CHROOT, bare.directory, "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups",
                                     "start-pg_billing"], env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         deadline = time.monotonic() + 90

@@ -28,7 +28,7 @@ SELECT * FROM t.mine('ada');
 SELECT rename_user('ada', 'ada@new', 'she married') - 'moved' AS renamed;
 SELECT * FROM t.mine('ada');
 SELECT * FROM t.mine('ada@new');
-SELECT user_id, now_user_id, kind, reason FROM user_aliases;
+SELECT user_id, now_user_id, kind FROM user_aliases;
 SELECT action, subject, reason, actor = session_user AS by_us FROM audit_logs WHERE user_id = 'ada@new' AND action = 'user_renamed';
 -- What comes late and names the old one reaches the new one, without a conflict; so does a new customer.
 SELECT outcome FROM t.process(t.event('evt_ada4', 'customer.subscription.updated', '2026-11-02', t.subscription('sub_ada', 'cus_ada', 'past_due', '2026-11-20', '2031-12-01', '{"metadata": {"user_id": "ada"}}')));
