@@ -72,6 +72,7 @@ def bare(tmp_path_factory):
     run = subprocess.run(["debootstrap", "--variant=minbase", "--include=util-linux", release, directory, uri],
                          capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    directory.chmod(0o755)  # for whoever is not root inside
     for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d"):
         if os.path.isdir(path):
             shutil.copytree(path, str(directory) + path, dirs_exist_ok=True)
@@ -117,7 +118,7 @@ def test_what_the_container_starts_serves_webhooks(bare):
     major = re.search(r"postgresql-(\d+)-", " ".join(package.name for package in PACKAGES)).group(1)
     bare.shell("install -d -o postgres -g postgres /var/lib/postgresql/data /var/run/postgresql")
     port, database_port = free_port(), free_port()
-    environment = {"PATH": f"/usr/lib/postgresql/{major}/bin:/usr/bin:/bin", "PGDATA": "/var/lib/postgresql/data",
+    environment = {"PATH": f"/usr/lib/postgresql/{major}/bin:/usr/local/bin:/usr/bin:/bin", "PGDATA": "/var/lib/postgresql/data",
                    "PGPORT": str(database_port), "LC_ALL": "C.UTF-8", "POSTGRES_PASSWORD": "a b'c",
                    "STRIPE_WEBHOOK_SECRET": SECRET, "PG_BILLING_LISTEN": f"127.0.0.1:{port}"}
     log_path = bare.directory / "container.log"
