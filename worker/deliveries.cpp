@@ -18,7 +18,6 @@ namespace {
 // Between two looks without a wake-up: what has to be tried again wakes nobody.
 constexpr auto kPoll = std::chrono::seconds(1);
 constexpr std::uint64_t kEach = 8;  // notifications fetched for each connection
-constexpr auto kComplaint = std::chrono::minutes(1);
 // How long the result of what was sent may take to be stored.
 constexpr auto kSpare = std::chrono::seconds(30);
 
@@ -78,7 +77,7 @@ asio::awaitable<bool> Deliveries::open() {
   if (co_await store_.open()) co_return false;
   reconnect_.reset();
   const Reply listening = co_await store_.listen();
-  if (!listening.ok()) note_failure("listen", listening);
+  if (!listening.ok()) complaints_.note("listen", listening);
   co_return store_.is_open();
 }
 
@@ -105,7 +104,7 @@ asio::awaitable<bool> Deliveries::round() {
   const auto lease =
       std::chrono::ceil<std::chrono::seconds>(config->notify_timeout * static_cast<int>(2 * kEach)) + kSpare;
   const Reply claimed = co_await store_.claim_notifications(rows, lease);
-  note_failure("claim_billing_notifications", claimed);
+  complaints_.note("claim_billing_notifications", claimed);
   if (!claimed.ok() || claimed.rows.empty()) co_return false;
   std::map<std::string, std::vector<Notification>> by_user;
   std::vector<std::string> order;
@@ -204,21 +203,7 @@ Json Deliveries::result_of(const Notification& notification, const Outbound::Ans
 asio::awaitable<void> Deliveries::store_results() {
   const Json results = std::exchange(results_, {});
   const Reply reply = co_await store_.finish_notifications(to_text(results));
-  note_failure("finish_billing_notification", reply);
-}
-
-void Deliveries::note_failure(const char* task, const Reply& reply) {
-  if (reply.ok()) return;
-  ++runtime_.metrics.housekeeping_failures[task];
-  // A lost connection says so by itself; the same error every second need not be read every second.
-  auto& last = complained_[task];
-  if (reply.lost || (last != Clock::time_point{} && Clock::now() - last < kComplaint)) return;
-  last = Clock::now();
-  log::Line(log::Level::error, "housekeeping_failed")
-      .add("task", task)
-      .add("sqlstate", reply.error->sqlstate)
-      .add("error", reply.error->message)
-      .add("next_step", reply.error->hint);
+  complaints_.note("finish_billing_notification", reply);
 }
 
 }  // namespace billing::worker

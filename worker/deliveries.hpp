@@ -11,6 +11,7 @@
 
 #include "core/json.hpp"
 #include "worker/backoff.hpp"
+#include "worker/complaints.hpp"
 #include "worker/outbound.hpp"
 #include "worker/runtime.hpp"
 #include "worker/store.hpp"
@@ -49,7 +50,6 @@ class Deliveries {
                                          TlsContext tls);
   boost::asio::awaitable<void> store_results();
   Json result_of(const Notification& notification, const Outbound::Answer& answer);
-  void note_failure(const char* task, const Reply& reply);
 
   Runtime& runtime_;
   Store store_;
@@ -59,7 +59,7 @@ class Deliveries {
   std::size_t senders_ = 0;
   std::vector<Json> results_;
   bool busy_ = false;
-  std::map<std::string, Clock::time_point> complained_;  // by task
+  Complaints complaints_{runtime_.metrics};
 };
 
 }  // namespace billing::worker

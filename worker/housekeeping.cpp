@@ -20,7 +20,6 @@ constexpr auto kFigures = std::chrono::seconds(5);
 // However often somebody scrapes, the database is not asked more often than this.
 constexpr auto kFiguresAtMost = std::chrono::milliseconds(250);
 constexpr auto kStale = std::chrono::seconds(45);  // more than the longest statement here may take
-constexpr auto kComplaint = std::chrono::minutes(1);
 constexpr int kRetryRows = 100;
 constexpr int kRetryRounds = 10;
 constexpr int kRefreshRows = 500;
@@ -105,7 +104,7 @@ asio::awaitable<void> Housekeeping::renew_figures() {
 asio::awaitable<void> Housekeeping::take_figures() {
   const std::uint64_t events = runtime_.metrics.events_handled();
   const Reply reply = co_await store_.figures();
-  note_failure("ingest_metrics", reply);
+  complaints_.note("ingest_metrics", reply);
   figures_wanted_ = false;
   figures_taken_ = Clock::now();
   figures_events_ = events;
@@ -133,14 +132,14 @@ asio::awaitable<void> Housekeeping::round() {
   if (!store_.is_open()) co_return;
   if (Clock::now() - looked_for_due_ >= kDue) {
     const Reply due = co_await store_.notify_due(kDueRows);
-    note_failure("notify_due", due);
+    complaints_.note("notify_due", due);
     // As long as there is more than one look takes in, the next round looks on.
     const bool more = due.ok() && due.rows.size() == 1 && due.rows[0].at(0) == std::to_string(kDueRows);
     if (!more) looked_for_due_ = Clock::now();
     if (!store_.is_open()) co_return;
   }
   const Reply refreshed = co_await store_.refresh(kRefreshRows);
-  note_failure("refresh_subscription_cache", refreshed);
+  complaints_.note("refresh_subscription_cache", refreshed);
 }
 
 asio::awaitable<std::optional<Problem>> Housekeeping::look() {
@@ -167,7 +166,7 @@ asio::awaitable<void> Housekeeping::retry() {
   // More than one round when many are due, as after an outage; not for ever, the other tasks wait.
   for (int i = 0; i < kRetryRounds; ++i) {
     const Reply reply = co_await store_.retry(kRetryRows);
-    note_failure("retry_stripe_events", reply);
+    complaints_.note("retry_stripe_events", reply);
     if (!reply.ok()) co_return;
     for (const EventResult& result : Store::retried(reply)) {
       ++runtime_.metrics.retried[result.outcome];
@@ -175,20 +174,6 @@ asio::awaitable<void> Housekeeping::retry() {
     }
     if (reply.rows.size() < static_cast<std::size_t>(kRetryRows)) co_return;
   }
-}
-
-void Housekeeping::note_failure(const char* task, const Reply& reply) {
-  if (reply.ok()) return;
-  ++runtime_.metrics.housekeeping_failures[task];
-  // A lost connection says so by itself; the same error every second need not be read every second.
-  auto& last = complained_[task];
-  if (reply.lost || (last != Clock::time_point{} && Clock::now() - last < kComplaint)) return;
-  last = Clock::now();
-  log::Line(log::Level::error, "housekeeping_failed")
-      .add("task", task)
-      .add("sqlstate", reply.error->sqlstate)
-      .add("error", reply.error->message)
-      .add("next_step", reply.error->hint);
 }
 
 }  // namespace billing::worker

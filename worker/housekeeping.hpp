@@ -10,6 +10,7 @@
 #include <string>
 
 #include "worker/backoff.hpp"
+#include "worker/complaints.hpp"
 #include "worker/runtime.hpp"
 #include "worker/store.hpp"
 
@@ -38,7 +39,6 @@ class Housekeeping {
   boost::asio::awaitable<void> take_figures();
   boost::asio::awaitable<std::optional<Problem>> look();
   boost::asio::awaitable<void> retry();
-  void note_failure(const char* task, const Reply& reply);
   std::optional<Problem> mode_problem() const;
 
   Runtime& runtime_;
@@ -54,7 +54,7 @@ class Housekeeping {
   Clock::time_point looked_for_due_{};
   std::uint64_t figures_events_ = 0;  // events handled when they were taken
   bool figures_wanted_ = false;
-  std::map<std::string, Clock::time_point> complained_;  // by task
+  Complaints complaints_{runtime_.metrics};
 };
 
 }  // namespace billing::worker
