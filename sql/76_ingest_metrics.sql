@@ -4,7 +4,8 @@ CREATE FUNCTION ingest_metrics()
     AS $$
     WITH settings AS (
         SELECT max(s.value) FILTER (WHERE s.name = 'mode') AS mode,
-               max(s.value) FILTER (WHERE s.name = 'retry_limit')::integer AS retry_limit
+               max(s.value) FILTER (WHERE s.name = 'retry_limit')::integer AS retry_limit,
+               max(s.value) FILTER (WHERE s.name = 'notifications') AS notifications
           FROM @extschema@.get_billing_settings() s
     ), waiting AS (
         SELECT e.created_at, e.retry_count, e.outcome, split_part(e.waiting_for, ':', 1) AS kind
@@ -48,6 +49,7 @@ CREATE FUNCTION ingest_metrics()
                                      WHERE g.finished_at > now() - interval '1 day' AND g.status = 'failed'))
                                    FROM @extschema@.billing_notifications n WHERE n.status = 'pending'),
                'mode', (SELECT s.mode FROM settings s),
+               'notifications_setting', (SELECT s.notifications FROM settings s),
                'extension_version', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_billing'))
 $$;
 COMMENT ON FUNCTION ingest_metrics() IS 'what the worker shows in /metrics and /readyz of the database''s side';

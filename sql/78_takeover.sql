@@ -252,10 +252,11 @@ $$;
 COMMENT ON FUNCTION import_enrollments(jsonb, text) IS
     'what users own already: rows of {user_id, item_id, status, enrolled_at, payment_id, seller_id}';
 
--- Runs with the rights of whoever asks: the query may read what he may.
+-- Runs with the rights of whoever asks: the query may read what he may, and writes nothing. Stable, so that the
+-- other system and this one are looked at as of one instant.
 CREATE FUNCTION compare_billing_state(query text, OUT user_id text, OUT field text, OUT theirs text, OUT ours text)
     RETURNS SETOF record
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET transaction_read_only = on
     AS $$
 DECLARE
     line  jsonb;
@@ -266,7 +267,10 @@ BEGIN
     IF query IS NULL OR query ~ '^\s*$' THEN
         RAISE EXCEPTION 'query must not be empty'
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'A SELECT with user_id and any of has_access, state, plan, stripe_status, credits.';
+                  HINT = 'A SELECT, table or view with user_id and any of has_access, state, plan, stripe_status, credits.';
+    END IF;
+    IF query ~ '^\s*("[^"]+"|[[:alpha:]_][[:alnum:]_$]*)(\s*\.\s*("[^"]+"|[[:alpha:]_][[:alnum:]_$]*))?\s*$' THEN
+        query := 'TABLE ' || query;
     END IF;
     FOR line IN EXECUTE pg_catalog.format('SELECT pg_catalog.to_jsonb(q) FROM (%s) q', query) LOOP
         SELECT k INTO wrong FROM pg_catalog.jsonb_object_keys(line) k

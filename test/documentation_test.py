@@ -5,7 +5,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OPERATIONS = (ROOT / "docs/operations.md").read_text()
+INSTALLATION = (ROOT / "docs/installation.md").read_text()
 # A quoted name with dots: of an event, mostly.
 EVENT = re.compile(r'"((?:[a-z_]+\.)+[a-z_]+)"')
 
@@ -24,7 +24,7 @@ STRIPES = {"customer", "checkout", "invoice", "invoice_payment", "charge", "refu
 
 @pytest.fixture(scope="module")
 def listed():
-    table = OPERATIONS.split("### Events of the endpoint")[1].split("###")[0]
+    table = INSTALLATION.split("### Events of the endpoint")[1].split("###")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     return {name for row in rows for name in re.findall("`([^`]+)`", row)}
 
@@ -53,3 +53,24 @@ def test_nothing_is_listed_that_the_code_does_not_know(listed):
     sources = "".join(path.read_text() for path in (ROOT / "extension").rglob("*.cpp"))
     for kind in sorted(objects - {"checkout", "entitlements", "test_helpers"}):
         assert f'"{kind}"' in sources or f"'{kind}'" in sources, kind
+
+
+def anchors(text):
+    """Of the headings, as they are linked to; a second one of the same name has -1 behind it."""
+    found = {}
+    for heading in re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", text)):
+        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found[name] = found.get(name, -1) + 1
+    return {f"{name}-{n}" if n else name for name, count in found.items() for n in range(count + 1)}
+
+
+def test_every_link_between_pages_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    names = {page: anchors(page.read_text()) for page in pages}
+    dead = []
+    for page in pages:
+        for path, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+            target = (page.parent / path).resolve() if path else page
+            if "://" not in path and (not target.exists() or anchor and anchor not in names.get(target, {anchor})):
+                dead.append((page.name, path, anchor))
+    assert len(pages) > 10 and dead == []

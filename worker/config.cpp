@@ -138,8 +138,19 @@ void check_mode(const char* name, const std::string& key, bool live_mode) {
   }
 }
 
+void read_shadow(Config& config) {
+  const bool query = !trim(config.shadow_query).empty();
+  if (!config.shadow && query)
+    throw ConfigError("PG_BILLING_SHADOW_QUERY is set without PG_BILLING_SHADOW",
+                      "start with --shadow, or leave the query out");
+  if (config.shadow && !query)
+    config.warnings.push_back("PG_BILLING_SHADOW_QUERY is not set: nothing is compared");
+  if (config.shadow && !trim(config.notify_url).empty())
+    config.warnings.push_back("PG_BILLING_NOTIFY_URL is not used: a shadow tells nobody");
+}
+
 void read_notifications(Config& config) {
-  if (trim(config.notify_url).empty()) return;
+  if (config.shadow || trim(config.notify_url).empty()) return;
   // The URL itself is not repeated: its query may hold a token.
   config.notify_to = parse_destination(config.notify_url);
   if (!config.notify_to)
@@ -192,9 +203,16 @@ Sources parse_arguments(const std::vector<std::string>& arguments) {
       throw ConfigError("unknown argument " + json_string(flag),
                         close.empty() ? kHelpHint : "did you mean " + std::string(close) + "?");
     }
-    if (equals == std::string::npos && i + 1 == arguments.size())
+    const bool last = i + 1 == arguments.size();
+    std::string value;
+    if (equals != std::string::npos)
+      value = argument.substr(equals + 1);
+    else if (setting != nullptr && is_switch(*setting) && (last || arguments[i + 1].starts_with("--")))
+      value = "true";
+    else if (last)
       throw ConfigError(flag + " needs a value", flag + " VALUE");
-    std::string value = equals == std::string::npos ? arguments[++i] : argument.substr(equals + 1);
+    else
+      value = arguments[++i];
     if (setting == nullptr)
       sources.file = std::move(value);
     else
@@ -230,6 +248,7 @@ Config load_config(const Sources& sources) {
   if (config.tls_certificate.empty() != config.tls_key.empty())
     throw ConfigError("one of PG_BILLING_TLS_CERT and PG_BILLING_TLS_KEY is set without the other",
                       "set both for TLS, or neither for plain HTTP behind a proxy");
+  read_shadow(config);
   read_notifications(config);
   auto connection = parse_connection_string(config.database_url);
   if (!connection)

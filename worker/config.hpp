@@ -44,6 +44,10 @@ struct Config {
   std::optional<Destination> notify_to;  // none: nobody is told
   std::vector<std::string> notify_keys;  // decoded; the first signs first
 
+  bool shadow = false;
+  std::string shadow_query;
+  Milliseconds shadow_interval{};
+
   std::uint64_t max_body = 0;
   std::uint64_t max_connections = 0;
   std::uint64_t queue_events = 0;

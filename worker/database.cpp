@@ -77,6 +77,7 @@ Parameter text_array(const std::vector<std::string_view>& elements) {
 }
 
 Parameter json_text(std::string value) { return {kJsonbOid, std::move(value), false}; }
+Parameter plain_text(std::string value) { return {kTextOid, std::move(value), false}; }
 
 Database::Database(asio::io_context& io, ConnectionString connection)
     : io_(io), target_(std::move(connection)), socket_(io), clock_(io) {

@@ -43,6 +43,7 @@ struct Parameter {
 // Bound as text[], in binary.
 Parameter text_array(const std::vector<std::string_view>& elements);
 Parameter json_text(std::string value);
+Parameter plain_text(std::string value);
 
 class Database {
  public:

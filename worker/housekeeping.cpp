@@ -59,6 +59,14 @@ std::optional<Problem> Housekeeping::mode_problem() const {
                        "'live', 'reason')"};
 }
 
+// What was written in a shadow's time would be told once it is over.
+std::optional<Problem> Housekeeping::shadow_problem() const {
+  if (!runtime_.config->shadow || !notifications_) return std::nullopt;
+  return Problem{
+      "shadow_notifies", "the worker is a shadow, and the extension writes notifications",
+      "run SELECT set_billing_setting('notifications', 'off', 'shadow'), or start without --shadow"};
+}
+
 asio::awaitable<void> Housekeeping::run() {
   for (;;) {
     std::chrono::milliseconds wait = kRound;
@@ -112,6 +120,7 @@ asio::awaitable<void> Housekeeping::take_figures() {
   if (!found) co_return;
   runtime_.metrics.database = std::move(found->figures);
   mode_ = std::move(found->mode);
+  notifications_ = found->notifications;
 }
 
 asio::awaitable<void> Housekeeping::round() {
@@ -159,7 +168,8 @@ asio::awaitable<std::optional<Problem>> Housekeeping::look() {
     co_return problem;
   }
   if (figures_wanted_ || Clock::now() - figures_taken_ >= kFigures) co_await take_figures();
-  co_return mode_problem();
+  if (auto problem = mode_problem()) co_return problem;
+  co_return shadow_problem();
 }
 
 asio::awaitable<void> Housekeeping::retry() {

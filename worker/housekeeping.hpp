@@ -40,6 +40,7 @@ class Housekeeping {
   boost::asio::awaitable<std::optional<Problem>> look();
   boost::asio::awaitable<void> retry();
   std::optional<Problem> mode_problem() const;
+  std::optional<Problem> shadow_problem() const;
 
   Runtime& runtime_;
   Store store_;
@@ -49,6 +50,7 @@ class Housekeeping {
   std::optional<Problem> problem_ =
       Problem{"connecting", "the worker is connecting to the database", "ask again in a moment"};
   std::string mode_;
+  bool notifications_ = true;
   Clock::time_point last_look_ = Clock::now();
   Clock::time_point figures_taken_{};
   Clock::time_point looked_for_due_{};

@@ -101,6 +101,16 @@ void render_database(std::string& out, const DatabaseFigures& figures) {
             *figures.cache_misses);
 }
 
+void render_shadow(std::string& out, const ShadowFigures& figures) {
+  gauge(out, "pg_billing_shadow_compared", "1 when the last comparison with the other system succeeded.",
+        figures.compared ? 1 : 0);
+  counter(out, "pg_billing_shadow_comparisons_total", "Comparisons with the other system.",
+          figures.comparisons);
+  labelled(out, "pg_billing_shadow_differences", "gauge",
+           "What the last two comparisons found the other system to say otherwise, by field.", "field",
+           figures.differences);
+}
+
 // What this process holds in memory; nothing where the system does not tell.
 std::optional<double> resident_bytes() {
   std::ifstream file("/proc/self/statm");
@@ -198,6 +208,7 @@ std::string Metrics::render(const Now& now) const {
     gauge(out, "process_resident_memory_bytes", "Resident memory of this process.", *bytes);
   counter(out, "pg_billing_log_lines_dropped_total", "Log lines that nobody read in time.",
           log::dropped_lines());
+  if (now.shadow) render_shadow(out, shadow);
   if (database) render_database(out, *database);
   return out;
 }

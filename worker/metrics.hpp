@@ -47,6 +47,13 @@ struct DatabaseFigures {
   std::optional<std::uint64_t> cache_misses;
 };
 
+// What the comparison with another system has come to.
+struct ShadowFigures {
+  std::uint64_t comparisons = 0;
+  bool compared = false;                             // the last one succeeded
+  std::map<std::string, std::uint64_t> differences;  // by field, as they stand
+};
+
 class Metrics {
  public:
   Metrics();
@@ -66,6 +73,8 @@ class Metrics {
   std::map<std::string, std::uint64_t, std::less<>> deliveries;
   bool deliveries_stopped = false;
 
+  ShadowFigures shadow;
+
   std::uint64_t batches_run_again = 0;
   std::uint64_t database_connects = 0;
   std::uint64_t database_connect_failures = 0;
@@ -84,6 +93,7 @@ class Metrics {
     std::size_t http_connections = 0;
     std::size_t database_connections = 0;
     bool ready = false;
+    bool shadow = false;
   };
   std::string render(const Now& now) const;
 

@@ -16,7 +16,8 @@ Response Pages::ready() const {
   Response response;
   response.body = "{\"ready\":true,\"version\":\"" PG_BILLING_VERSION "\",\"extension_version\":" +
                   json_string(housekeeping_.extension_version()) +
-                  ",\"mode\":" + json_string(housekeeping_.mode()) + "}\n";
+                  ",\"mode\":" + json_string(housekeeping_.mode()) +
+                  (runtime_.config->shadow ? ",\"shadow\":true}\n" : "}\n");
   return response;
 }
 
@@ -27,6 +28,7 @@ Response Pages::metrics(std::size_t http_connections) const {
   now.http_connections = http_connections;
   now.database_connections = batcher_.open_lanes();
   now.ready = !problem();
+  now.shadow = runtime_.config->shadow;
   Response response;
   response.body = runtime_.metrics.render(now);
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -22,6 +22,7 @@ Server::Server(Config config, Sources sources)
       batcher_(runtime_),
       housekeeping_(runtime_),
       deliveries_(runtime_),
+      shadow_(runtime_),
       pages_(runtime_, batcher_, housekeeping_),
       sessions_(std::make_shared<Sessions>()),
       listener_(runtime_, batcher_, pages_, sessions_),
@@ -37,10 +38,11 @@ int Server::run(std::chrono::seconds bind_patience) {
   batcher_.start();
   listener_.start();
   deliveries_.start();
+  shadow_.start();
   housekeeping_.start([this](const std::optional<Problem>& problem) {
-    // Keys of one mode with a database of the other: whoever starts us must learn of it now. Anything else
-    // may come right by itself, as a server that is still starting does.
-    if (problem && problem->reason == "mode_mismatch")
+    // Keys of one mode with a database of the other, or a shadow that would not stay one: whoever starts us
+    // must learn of it now. Anything else may come right by itself, as a server that is still starting does.
+    if (problem && (problem->reason == "mode_mismatch" || problem->reason == "shadow_notifies"))
       stop(2);
     else
       tell_ready();

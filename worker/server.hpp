@@ -13,6 +13,7 @@
 #include "worker/pages.hpp"
 #include "worker/runtime.hpp"
 #include "worker/session.hpp"
+#include "worker/shadow.hpp"
 
 namespace billing::worker {
 
@@ -47,6 +48,7 @@ class Server {
   Batcher batcher_;
   Housekeeping housekeeping_;
   Deliveries deliveries_;
+  Shadow shadow_;
   Pages pages_;
   std::shared_ptr<Sessions> sessions_;
   Listener listener_;

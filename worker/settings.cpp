@@ -18,15 +18,10 @@ std::string text(Config& config, const std::string& value) {
   return "";
 }
 
-std::string live_mode(Config& config, const std::string& value) {
+template <bool Config::*member>
+std::string yes_or_no(Config& config, const std::string& value) {
   if (value != "true" && value != "false") return "is " + json_string(value) + ", not true or false";
-  config.live_mode = value == "true";
-  return "";
-}
-
-std::string allow_http(Config& config, const std::string& value) {
-  if (value != "true" && value != "false") return "is " + json_string(value) + ", not true or false";
-  config.notify_allow_http = value == "true";
+  config.*member = value == "true";
   return "";
 }
 
@@ -119,7 +114,7 @@ constexpr Setting kSettings[] = {
      "client connections; more are answered with 503", count<&Config::max_connections, 1, 100000>},
     {"PG_BILLING_NOTIFY_ALLOW_HTTP", "--notify-allow-http", "false", true, false,
      "true sends notifications over plain HTTP to other machines too: whoever is in between reads them",
-     allow_http},
+     yes_or_no<&Config::notify_allow_http>},
     {"PG_BILLING_NOTIFY_CA", "--notify-ca", "", true, false,
      "certificates (PEM) to trust besides the system's when notifications are sent",
      text<&Config::notify_certificates>},
@@ -142,6 +137,16 @@ constexpr Setting kSettings[] = {
      duration<&Config::request_timeout>},
     {"PG_BILLING_SCHEMA", "--schema", "", false, false,
      "the extension's schema; empty: found in pg_extension", text<&Config::schema>},
+    {"PG_BILLING_SHADOW", "--shadow", "false", false, false,
+     "true runs beside another system: events take effect in the database and nowhere else, and what that "
+     "system says otherwise is reported",
+     yes_or_no<&Config::shadow>},
+    {"PG_BILLING_SHADOW_INTERVAL", "--shadow-interval", "60s", true, false,
+     "time between two comparisons; what two in a row find is reported", duration<&Config::shadow_interval>},
+    {"PG_BILLING_SHADOW_QUERY", "--shadow-query", "", true, false,
+     "what the other system says: a table, a view or a SELECT with user_id and any of has_access, state, "
+     "plan, stripe_status, credits",
+     text<&Config::shadow_query>},
     {"PG_BILLING_TLS_CERT", "--tls-cert", "", true, false,
      "certificate chain (PEM) that switches TLS on; default is plain HTTP behind a proxy",
      text<&Config::tls_certificate>},
@@ -154,7 +159,7 @@ constexpr Setting kSettings[] = {
      text<&Config::webhook_paths>},
     {"STRIPE_LIVE_MODE", "--live-mode", "false", false, false,
      "true for live keys and events, false for test ones; must agree with the extension's setting mode",
-     live_mode},
+     yes_or_no<&Config::live_mode>},
     {"STRIPE_PUBLISHABLE_KEY", "", "", false, false, "pk_...; only its mode is checked",
      text<&Config::publishable_key>},
     {"STRIPE_SECRET_KEY", "", "", false, true, "sk_... or rk_...; only its mode is checked",
@@ -229,7 +234,8 @@ std::string settings_help() {
   std::string out;
   for (const Setting& setting : kSettings) {
     out.append("  ").append(setting.name);
-    if (!setting.flag.empty()) out.append("  ").append(setting.flag).append(" VALUE");
+    if (!setting.flag.empty())
+      out.append("  ").append(setting.flag).append(is_switch(setting) ? " [true|false]" : " VALUE");
     out += '\n';
     std::string meaning(setting.meaning);
     if (!setting.fallback.empty()) meaning.append(". Default: ").append(setting.fallback);

@@ -20,6 +20,11 @@ struct Setting {
   std::string (*apply)(Config& config, const std::string& text);
 };
 
+// True or false: its flag may stand alone.
+inline bool is_switch(const Setting& setting) {
+  return setting.fallback == "false" || setting.fallback == "true";
+}
+
 // Sorted by name.
 std::span<const Setting> settings();
 const Setting* find_setting(std::string_view name);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kVersions = "0.1.";  // this worker calls functions as these versions have them
 constexpr auto kHousekeepingLimit = std::chrono::seconds(30);
+constexpr auto kCompareLimit = std::chrono::minutes(5);
 constexpr auto kCheckLimit = std::chrono::seconds(10);
 
 // Every name qualified: the role's search_path may be anything.
@@ -180,6 +181,13 @@ asio::awaitable<Reply> Store::figures() {
   return database_.query("SELECT " + function("ingest_metrics()"), {}, kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::compare(const std::string& query) {
+  std::vector<Parameter> parameters;
+  parameters.push_back(plain_text(query));
+  return database_.query("SELECT user_id, field, theirs, ours FROM " + function("compare_billing_state($1)"),
+                         std::move(parameters), kCompareLimit);
+}
+
 asio::awaitable<Reply> Store::notify_due(int rows) {
   return database_.query("SELECT " + function("notify_due(") + std::to_string(rows) + ")", {},
                          kHousekeepingLimit);
@@ -248,6 +256,7 @@ std::optional<IngestFigures> parse_figures(const Reply& reply) {
   out.figures.cache_hits = count(cache, "hits");
   out.figures.cache_misses = count(cache, "misses");
   out.mode = text_of(answer, "mode").value_or("");
+  out.notifications = text_of(answer, "notifications_setting").value_or("on") == "on";
   return out;
 }
 

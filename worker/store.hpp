@@ -58,6 +58,8 @@ class Store {
   boost::asio::awaitable<Reply> refresh(int rows);
   boost::asio::awaitable<Reply> figures();
 
+  // Where another system, asked by this query, says otherwise: user, field, theirs, ours.
+  boost::asio::awaitable<Reply> compare(const std::string& query);
   // Users whose access time alone has changed; how many were looked at.
   boost::asio::awaitable<Reply> notify_due(int rows);
   // LISTEN for a wake-up; what is not to be had, behind a pooler for example, is done without.
@@ -82,6 +84,7 @@ class Store {
 struct IngestFigures {
   DatabaseFigures figures;
   std::string mode;
+  bool notifications = true;  // whether they are written
 };
 // Reads the answer of ingest_metrics(); nothing when it is not understood.
 std::optional<IngestFigures> parse_figures(const Reply& reply);
