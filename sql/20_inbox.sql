@@ -23,6 +23,9 @@ CREATE TABLE stripe_events (
 );
 CREATE INDEX stripe_events_created_at_idx ON stripe_events (created_at);
 CREATE INDEX stripe_events_object_id_idx ON stripe_events (object_id, stripe_created);
+-- What the mirror does not lead to: previews of invoices, which have no id, and what has had no effect.
+CREATE INDEX stripe_events_customer_idx ON stripe_events (stripe_customer_id)
+    WHERE stripe_customer_id IS NOT NULL AND (object_id IS NULL OR outcome <> 'processed');
 CREATE INDEX stripe_events_unprocessed_idx ON stripe_events (next_retry_at) WHERE NOT processed;
 -- What an operator reset by hand is due whatever its next_retry_at says.
 CREATE INDEX stripe_events_reset_idx ON stripe_events (stripe_created) WHERE NOT processed AND retry_count = 0;

@@ -22,6 +22,10 @@ CREATE TABLE stripe_objects (
 CREATE INDEX stripe_objects_customer_idx ON stripe_objects (stripe_customer_id, object_type)
     WHERE stripe_customer_id IS NOT NULL;
 CREATE INDEX stripe_objects_parent_idx ON stripe_objects (parent_id, object_type) WHERE parent_id IS NOT NULL;
+-- Checkouts that were left before anybody became a customer.
+CREATE INDEX stripe_objects_named_idx
+    ON stripe_objects ((coalesce(object ->> 'client_reference_id', object #>> '{metadata,user_id}')))
+    WHERE object_type = 'checkout.session' AND stripe_customer_id IS NULL;
 CREATE INDEX stripe_objects_ambiguous_idx ON stripe_objects (object_type) WHERE ambiguous;
 CREATE INDEX stripe_objects_test_clock_idx ON stripe_objects (object_id) WHERE object_type = 'test_helpers.test_clock';
 COMMENT ON TABLE stripe_objects IS 'mirror: the latest snapshot of every Stripe object, by the rule of order in docs/architecture.md';

@@ -211,7 +211,7 @@ SELECT o.object_id AS id, o.stripe_account, o.livemode, o.stripe_customer_id AS 
 COMMENT ON VIEW stripe_checkout_sessions IS 'checkout sessions; amounts in minor units';
 
 CREATE VIEW stripe_payment_methods AS
-SELECT o.object_id AS id, o.stripe_account, o.livemode, o.stripe_customer_id AS customer_id,
+SELECT o.object_id AS id, o.stripe_account, o.livemode, stripe_id(o.object -> 'customer') AS customer_id,
        o.object ->> 'type' AS type, o.object #>> '{card,brand}' AS card_brand, o.object #>> '{card,last4}' AS card_last4,
        stripe_integer(o.object #> '{card,exp_month}') AS card_exp_month,
        stripe_integer(o.object #> '{card,exp_year}') AS card_exp_year,

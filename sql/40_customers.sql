@@ -10,7 +10,8 @@ CREATE TABLE stripe_customer_links (
     conflict_event_id  text COLLATE "C",
     linked_at          timestamptz,
     linked_by          text,
-    created_at         timestamptz NOT NULL DEFAULT now()
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    erased_at          timestamptz
 );
 CREATE INDEX stripe_customer_links_user_idx ON stripe_customer_links (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX stripe_customer_links_conflict_idx ON stripe_customer_links (conflict_user_id)
@@ -22,6 +23,7 @@ COMMENT ON COLUMN stripe_customer_links.source IS
     'client_reference_id, subscription_metadata, invoice_metadata, customer_metadata, payment_metadata or manual';
 COMMENT ON COLUMN stripe_customer_links.event_id IS
     'the event that says so: the strongest evidence, then the earliest; null when linked by hand';
+COMMENT ON COLUMN stripe_customer_links.erased_at IS 'since when what comes of this customer is redacted before it is stored: erase_user()';
 COMMENT ON COLUMN stripe_customer_links.conflict_user_id IS 'another user that Stripe''s data names; waits for a person';
 
 -- The anchor of a user: whoever writes anything of a user locks this row first.
@@ -31,12 +33,14 @@ CREATE TABLE billing_users (
     customer_requested_at timestamptz,
     access_told           jsonb,
     access_due_at         timestamptz,
-    created_at            timestamptz NOT NULL DEFAULT now()
+    created_at            timestamptz NOT NULL DEFAULT now(),
+    erased_at             timestamptz
 );
 CREATE INDEX billing_users_due_idx ON billing_users (access_due_at) WHERE access_due_at IS NOT NULL;
 COMMENT ON TABLE billing_users IS 'one row per user (whoever pays): the row that writers lock';
 COMMENT ON COLUMN billing_users.access_told IS 'what billing_notifications have told of the user''s access: what they tell next is what differs; null when nothing is known';
 COMMENT ON COLUMN billing_users.access_due_at IS 'when time alone may make something to tell; notify_due() looks then';
+COMMENT ON COLUMN billing_users.erased_at IS 'when erase_user() last took the user''s personal data out';
 COMMENT ON COLUMN billing_users.customer_requested_at IS 'since when a Stripe customer is wanted for this user';
 
 CREATE FUNCTION link_stripe_customer(user_id text, stripe_customer_id text, options jsonb DEFAULT '{}')
@@ -74,6 +78,7 @@ BEGIN
       FROM @extschema@.stripe_customer_links l
      WHERE l.user_id = get_or_create_stripe_customer.user_id
        AND l.stripe_customer_id !~ '^(pi|ch|py|cs)_' -- a guest's payment is no customer
+       AND l.erased_at IS NULL -- whoever comes back is a new one
        AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
                         WHERE o.stripe_customer_id = l.stripe_customer_id AND o.object_type = 'customer' AND o.deleted)
      ORDER BY l.linked_at, l.stripe_customer_id

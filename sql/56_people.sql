@@ -181,8 +181,9 @@ BEGIN
     IF NOT EXISTS (SELECT FROM @extschema@.billing_users u WHERE u.user_id = old) THEN
         RETURN reply || '{"success": false, "status": "unknown_user", "reason": "unknown_user", "next_step": "none"}';
     END IF;
-    INSERT INTO @extschema@.billing_users (user_id, email, customer_requested_at, access_told, access_due_at, created_at)
-    SELECT new, u.email, u.customer_requested_at, u.access_told, u.access_due_at, u.created_at
+    INSERT INTO @extschema@.billing_users (user_id, email, customer_requested_at, access_told, access_due_at, created_at,
+                                           erased_at)
+    SELECT new, u.email, u.customer_requested_at, u.access_told, u.access_due_at, u.created_at, u.erased_at
       FROM @extschema@.billing_users u WHERE u.user_id = old;
     counts := @extschema@.hand_over_user(old, new, 'renamed', rename_user.reason, '{}');
     RETURN reply || jsonb_build_object('success', true, 'status', 'renamed', 'moved', counts);

@@ -46,7 +46,9 @@ BEGIN
                                                     'lock_imported_users', 'finish_import', 'add_payload_partition',
                                                     'redact_payments', 'audit_by_hand', 'check_people_call',
                                                     'lock_people', 'user_tables', 'hand_over_user',
-                                                    'merge_conflicts', 'merge_credits'))
+                                                    'merge_conflicts', 'merge_credits', 'redact_metadata',
+                                                    'redact_ledgers', 'hmac_sha256', 'rebuild_customers', 'objects_of',
+                                                    'recognised_by', 'tried_before_erasure', 'remember_trial', 'tells_any'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
@@ -75,7 +77,7 @@ BEGIN
                        JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
                        JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
                       WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p', 'v')
-                        AND c.relname <> 'billing_webhook_secrets' AND c.relname NOT LIKE 'my\_%'
+                        AND c.relname NOT IN ('billing_webhook_secrets', 'billing_erasure_key') AND c.relname NOT LIKE 'my\_%'
                         AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
     END IF;
     FOREACH item IN ARRAY readable LOOP

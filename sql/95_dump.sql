@@ -34,3 +34,6 @@ SELECT pg_extension_config_dump('billing_alert_thresholds', '');
 SELECT pg_extension_config_dump('billing_alert_states', '');
 SELECT pg_extension_config_dump('billing_notifications', '');
 SELECT pg_extension_config_dump('user_aliases', '');
+-- Restored without its key, nobody would know any more who had a trial.
+SELECT pg_extension_config_dump('billing_erasure_key', '');
+SELECT pg_extension_config_dump('erased_trials', '');

@@ -82,6 +82,9 @@ Event parse_event(std::string_view payload) {
     event.object_type = limited(text_of(event.object, "object").value_or(""), "type of the object");
     id = text_of(event.object, "id").value_or("");
     event.customer_id = payer_of(event.object_type, event.object);
+    // Detached from a customer it is of that customer still: nobody else can have it.
+    if (event.customer_id.empty() && event.object_type == "payment_method")
+      event.customer_id = id_of(event.previous_attributes, "customer");
   }
   limited(fields::parent_id(event.object_type, event.object), "id of what the object belongs to");
   event.customer_id = limited(std::move(event.customer_id), "id of the customer");

@@ -24,8 +24,8 @@ struct Event {
   Json previous_attributes;  // data.previous_attributes; null unless present
   std::string object_type;   // data.object.object; related_object.type of a thin event; "" when unknown
   std::string object_id;     // key of the mirror; "" when the object has none (invoice.upcoming, balance)
-  std::string customer_id;   // the customer that the object belongs to, or is, or a guest's payment
-                             // (core/payer.hpp); "" when none
+  std::string customer_id;   // the customer that the object belongs to, or is, or was detached from, or a
+                             // guest's payment (core/payer.hpp); "" when none
   bool thin = false;         // object = "v2.core.event": names an object without carrying it
 };
 
@@ -50,7 +50,7 @@ std::string mirror_key(std::string_view object_type, std::string id, std::string
 std::string derived_event_id(std::string_view payload);
 
 // What a log line or a router needs without a whole parse: the members are "" where absent. A guest's
-// payment has no customer here.
+// payment has no customer here, nor has a payment method that was detached.
 // Never throws: a payload that is not JSON yields empty members.
 struct EventHeader {
   std::string id;

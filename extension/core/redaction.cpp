@@ -230,9 +230,10 @@ class Redactor {
 
   void rename(Json& name) const {
     if (redaction_.user_id.empty()) return;
-    const bool meant = redaction_.names.empty() ||
-                       (name.is_string() && redaction_.names.count(name.get_ref<const std::string&>()) > 0);
-    name = meant && name.is_string() ? Json(redaction_.user_id) : Json(nullptr);
+    const std::string told = name.is_string() ? name.get<std::string>() : "";
+    if (redaction_.aliases.count(told) > 0) return;
+    const bool meant = !told.empty() && (redaction_.names.empty() || redaction_.names.count(told) > 0);
+    name = meant ? Json(redaction_.user_id) : Json(nullptr);
   }
 
   const Redaction& redaction_;

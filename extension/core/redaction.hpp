@@ -16,6 +16,8 @@ struct Redaction {
   std::string user_id;
   // Where not empty: the ids that mean the user. Any other name goes: it was somebody else's.
   std::set<std::string> names;
+  // Ids that may stay as they are: it is known that they mean the user.
+  std::set<std::string> aliases;
 };
 
 // Sets to null what holds personal data, wherever it is in an event, an object or a part of one: names,

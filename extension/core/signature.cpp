@@ -169,6 +169,11 @@ std::string sign(std::string_view body, std::string_view secret, std::int64_t ti
   return "t=" + digits + ",v1=" + std::string(hex.data(), hex.size());
 }
 
+std::string keyed_hash(std::string_view key, std::string_view message) {
+  const HexDigest hex = hmac_hex(key, message);
+  return {hex.data(), hex.size()};
+}
+
 std::string secret_problem(std::string_view secret) {
   if (secret.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos) return "is empty";
   if (secret.find_first_of(" \t\r\n\v\f") != std::string_view::npos) return "has white space in it";

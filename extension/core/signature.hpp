@@ -37,6 +37,9 @@ SignatureVerdict verify_signature(std::string_view body, std::string_view header
 // A header that verify_signature accepts: for tests, the demo and simulations.
 std::string sign(std::string_view body, std::string_view secret, std::int64_t timestamp);
 
+// HMAC-SHA-256 of the message, in hex.
+std::string keyed_hash(std::string_view key, std::string_view message);
+
 // "" when usable as a secret; otherwise what is wrong with it (empty, or white space inside), without the
 // secret.
 std::string secret_problem(std::string_view secret);

@@ -3,6 +3,7 @@
 
 #include "functions/batch.hpp"
 #include "functions/inbox.hpp"
+#include "functions/redaction.hpp"
 #include "pg/subtransaction.hpp"
 
 namespace billing {
@@ -61,6 +62,7 @@ void apply_alone(Work* work, const Settings& settings, const BatchOptions& optio
     work->settle(Outcome::failed, failure->message);
   }
   const auto unstored = attempt_around_partitions([&] {
+    redaction::look({work}, settings);
     if (work->stored)
       inbox::update({work}, settings);
     else

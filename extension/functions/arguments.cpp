@@ -32,6 +32,21 @@ std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name) 
   return copy_text(PG_GETARG_DATUM(index));
 }
 
+std::set<std::string> texts_argument(FunctionCallInfo fcinfo, int index) {
+  if (PG_ARGISNULL(index)) return {};
+  int count = 0;
+  bool* nulls = nullptr;
+  const Datum* elements = pg::guard([&] {
+    Datum* made = nullptr;
+    deconstruct_array(PG_GETARG_ARRAYTYPE_P(index), TEXTOID, -1, false, TYPALIGN_INT, &made, &nulls, &count);
+    return made;
+  });
+  std::set<std::string> texts;
+  for (int i = 0; i < count; ++i)
+    if (!nulls[i]) texts.insert(copy_text(elements[i]));
+  return texts;
+}
+
 std::string shorten(const std::string& text, std::size_t limit) {
   std::size_t length = std::min(text.size(), limit);
   while (length < text.size() && length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/json.hpp"
@@ -11,6 +12,8 @@ namespace billing {
 
 // A text argument that must not be null.
 std::string text_argument(FunctionCallInfo fcinfo, int index, const char* name);
+// The elements of a text[] argument without its nulls; none when it is null.
+std::set<std::string> texts_argument(FunctionCallInfo fcinfo, int index);
 // The beginning of a text, for messages: cut at a character's border.
 std::string shorten(const std::string& text, std::size_t limit = 64);
 // 1 to 255 bytes.

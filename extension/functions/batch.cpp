@@ -13,6 +13,7 @@
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
 #include "functions/payments.hpp"
+#include "functions/redaction.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscription_follow.hpp"
 #include "functions/test_clocks.hpp"
@@ -42,6 +43,7 @@ class Batch {
     drop_duplicates();
     name_customers();
     lock_links();
+    redaction::apply(works_, links_, settings_);
     bind_customers();
     wake_waiting();
     dependencies_.fold(open(), told_payers_);

@@ -11,7 +11,7 @@ namespace {
 // The two waiting forms, as separate kept plans.
 #define LINK_COLUMNS                                                                                    \
   "SELECT l.stripe_customer_id, l.user_id, l.conflict_user_id IS NOT NULL, l.source, l.event_created, " \
-  "l.event_id, CASE WHEN l.source = 'import' THEN l.linked_at END"                                      \
+  "l.event_id, CASE WHEN l.source = 'import' THEN l.linked_at END, l.erased_at IS NOT NULL"             \
   " FROM @stripe_customer_links l"
 pg::Statement lock_links_skip(
     LINK_COLUMNS
@@ -81,7 +81,8 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
                                       rows.maybe_seconds(i, 4).value_or(0),
                                       rows.text(i, 5)},
                                      rows.flag(i, 2),
-                                     rows.maybe_number(i, 6)};
+                                     rows.maybe_number(i, 6),
+                                     rows.flag(i, 7)};
   };
   take(customers);
   // One that is there is busy: inserting it would wait for whoever changes it.

@@ -26,6 +26,7 @@ struct Link {
   Claim claim;            // what binds it
   bool conflict = false;  // another user is recorded already
   std::optional<Instant> imported_at;
+  bool erased = false;  // of a user who was erased: what comes of it is redacted
 };
 
 // Locks the links of these customers in bytewise order, adding placeholders where there are none. With `wait`

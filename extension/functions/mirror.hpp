@@ -63,6 +63,8 @@ Payers payers_by_invoice_payments(const std::vector<Work*>& invoices);
 // Whose the payments of these refunds and disputes are, as far as their charge or payment intent says, or
 // `told` does.
 void name_payers(const std::vector<Work*>& works, const Payers& told);
+// Whom these events without customer are about, as far as the payment or payment method that they name says.
+std::map<const Work*, std::string> owners_named_by(const std::vector<Work*>& works);
 // The charge and the payment intent of a refund or dispute: either says whose it is.
 std::set<Key> payment_of(const Event& refund_or_dispute);
 // Of these objects, those that have no row, not even a placeholder.

@@ -96,6 +96,26 @@ std::set<Key> payment_of(const Event& event) {
   return keys;
 }
 
+std::map<const Work*, std::string> owners_named_by(const std::vector<Work*>& works) {
+  std::map<const Work*, std::set<Key>> named;
+  std::set<Key> wanted;
+  for (const Work* work : works)
+    for (const char* key : {"charge", "payment_intent", "payment_method"}) {
+      const std::string id = id_of(work->event->object, key);
+      if (id.empty() || id.size() > kMaxIdBytes) continue;
+      const Key named_key{work->event->account, work->event->livemode, key, id};
+      named[work].insert(named_key);
+      wanted.insert(named_key);
+    }
+  const Payers known = read(wanted);
+  std::map<const Work*, std::string> owners;
+  for (const auto& [work, keys] : named)
+    for (const Key& key : keys)
+      if (const auto found = known.find(key); found != known.end())
+        owners[work] = surer_payer(owners[work], found->second);
+  return owners;
+}
+
 void name_payers(const std::vector<Work*>& works, const Payers& told) {
   std::set<Key> wanted;
   for (const Work* work : works) wanted.merge(payment_of(*work->event));

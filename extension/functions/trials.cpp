@@ -31,6 +31,8 @@ pg::Statement select(
     "SELECT t.stripe_subscription_id, t.stripe_account, t.livemode, t.items::text FROM @trial_usage t"
     " WHERE t.user_id = $1 AND t.livemode = $2");
 
+pg::Statement tried_before_erasure("SELECT @tried_before_erasure($1)");
+
 }  // namespace
 
 void record(const std::vector<subscriptions::Owned>& told) {
@@ -65,6 +67,10 @@ std::vector<Subscription> read(const std::string& user_id, bool live) {
   return tried;
 }
 
+bool is_known_from_before_erasure(const std::string& user_id) {
+  return tried_before_erasure.run(user_id).flag(0, 0);
+}
+
 }  // namespace billing::trials
 
 using namespace billing;
@@ -85,6 +91,8 @@ PG_BILLING_FUNCTION(is_trial_eligible) {
     judged =
         judge_trial(trials::read(user_id, rules.live), subscriptions::read({user_id}, rules.live)[user_id],
                     offered, plan, awaited::read(user_id, rules.live));
+    if (judged.eligible && trials::is_known_from_before_erasure(user_id))
+      judged = {false, "trial_used", "subscribe", 0};
   }
   return jsonb_datum(to_text(Json{{"user_id", user_id},
                                   {"eligible", judged.eligible},

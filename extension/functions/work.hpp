@@ -31,6 +31,7 @@ inline const char* name_of(Outcome outcome) {
 struct Work {
   int ordinal = 0;  // position in the call's array, from 1
   std::string_view payload;
+  std::string redacted;  // what `payload` is of, once it was redacted
   std::string endpoint;
   std::string id;
   std::optional<Event> event;  // none when the payload cannot be read

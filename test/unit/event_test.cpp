@@ -108,6 +108,15 @@ TEST(Event, ObjectsWithoutAnIdHaveNoKey) {
   EXPECT_EQ(event("customer.discount.deleted", {{"id", ""}, {"object", "discount"}}).object_id, "");
 }
 
+TEST(Event, APaymentMethodIsOfTheCustomerThatItWasDetachedFrom) {
+  const Json method = {{"id", "pm_1"}, {"object", "payment_method"}, {"customer", nullptr}};
+  EXPECT_EQ(fixtures::update("payment_method.detached", method, {{"customer", "cus_1"}}).customer_id,
+            "cus_1");
+  EXPECT_EQ(fixtures::update("payment_method.updated", method, {{"customer", nullptr}}).customer_id, "");
+  const Json charge = {{"id", "ch_1"}, {"object", "charge"}, {"customer", nullptr}};
+  EXPECT_EQ(fixtures::update("charge.updated", charge, {{"customer", "cus_1"}}).customer_id, "ch_1");
+}
+
 TEST(Event, EntitlementSummariesAreKeyedByTheirCustomer) {
   const Event summary = event("entitlements.active_entitlement_summary.updated",
                               {{"object", "entitlements.active_entitlement_summary"}, {"customer", "cus_1"}});

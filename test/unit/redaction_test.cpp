@@ -136,12 +136,14 @@ TEST(Redaction, NamesNameWhomTheyMeanNow) {
     EXPECT_EQ(changed["client_reference_id"], changed["metadata"]["user_id"]);
     return changed["client_reference_id"];
   };
-  const Redaction later{{}, "u7", {}};
-  const Redaction kept{{}, "u7", {"u7", "ada@example.com"}};
+  const Redaction later{{}, "u7", {}, {}};
+  const Redaction kept{{}, "u7", {"u7", "ada@example.com"}, {}};
   EXPECT_EQ(named(later, "ada@example.com"), "u7");
   EXPECT_EQ(named(later, "somebody"), "u7");
   EXPECT_EQ(named(kept, "ada@example.com"), "u7");
   EXPECT_EQ(named(kept, "somebody"), nullptr);
+  EXPECT_EQ(named({{}, "u7", {}, {"u6"}}, "u6"), "u6");
+  EXPECT_EQ(named({{}, "u7", {}, {"u6"}}, "ada@example.com"), "u7");
   EXPECT_EQ(named(later, nullptr), nullptr);
   EXPECT_EQ(named({}, "ada@example.com"), "ada@example.com");
 }
@@ -208,7 +210,7 @@ TEST(Redaction, TheRulesReadTheSame) {
 
 RC_GTEST_PROP(RedactionProperty, AgainItChangesNothing, ()) {
   const Json value = *generators::json();
-  const Redaction redaction{{"app"}, "u7", {}};
+  const Redaction redaction{{"app"}, "u7", {}, {}};
   const Json once = redacted(value, redaction);
   RC_ASSERT(redacted(once, redaction) == once);
 }
