@@ -16,11 +16,13 @@ namespace billing::redaction {
 namespace {
 
 // $1 keys. Whose row somebody holds FOR UPDATE is busy: only erase_user() and its like do.
-#define OWNERS(table, key)                                                                           \
-  "WITH held AS MATERIALIZED (SELECT t." key " AS id, t.user_id, t.erased_at FROM @" table           \
-  " t WHERE t." key " = ANY ($1) ORDER BY t." key " FOR KEY SHARE SKIP LOCKED)"                      \
-  " SELECT t." key ", h.id IS NULL, CASE WHEN h.id IS NULL THEN t.user_id ELSE h.user_id END,"       \
-  "  CASE WHEN h.id IS NULL THEN t.erased_at ELSE h.erased_at END IS NOT NULL FROM @" table          \
+#define OWNERS(table, key)                                                                                   \
+  "WITH held AS MATERIALIZED (SELECT t." key " AS id, t.user_id, t.erased_at FROM @" table " t WHERE t." key \
+  " = ANY ($1) ORDER BY t." key                                                                              \
+  " FOR KEY SHARE SKIP LOCKED)"                                                                              \
+  " SELECT t." key                                                                                           \
+  ", h.id IS NULL, CASE WHEN h.id IS NULL THEN t.user_id ELSE h.user_id END,"                                \
+  "  CASE WHEN h.id IS NULL THEN t.erased_at ELSE h.erased_at END IS NOT NULL FROM @" table                  \
   " t LEFT JOIN held h ON h.id = t." key " WHERE t." key " = ANY ($1)"
 pg::Statement hold_links(OWNERS("stripe_customer_links", "stripe_customer_id"));
 pg::Statement hold_users(OWNERS("billing_users", "user_id"));
