@@ -210,6 +210,13 @@ BEGIN
         PERFORM @extschema@.void_grant(link.user_id, lot, resolve_link_conflict.reason);
         voided := voided + 1;
     END LOOP;
+    UPDATE @extschema@.audit_logs a SET user_id = new
+     WHERE a.user_id = link.user_id
+       AND (a.fact = 'customer_linked:' || customer
+            OR a.details ->> 'payment_id' IN (SELECT p.payment_id FROM @extschema@.payments p
+                                               WHERE p.user_id = link.user_id AND p.stripe_customer_id = customer)
+            OR a.event_id IN (SELECT e.stripe_event_id FROM @extschema@.stripe_events e WHERE e.stripe_customer_id = customer))
+       AND NOT EXISTS (SELECT FROM @extschema@.audit_logs k WHERE k.user_id = new AND k.fact = a.fact);
     DELETE FROM @extschema@.enrollments e USING @extschema@.payments p
      WHERE e.user_id = link.user_id AND p.user_id = link.user_id AND p.payment_id = e.payment_id
        AND p.stripe_customer_id = customer;
@@ -217,11 +224,6 @@ BEGIN
     DELETE FROM @extschema@.user_subscriptions s WHERE s.user_id = link.user_id AND s.stripe_customer_id = customer;
     DELETE FROM @extschema@.awaited_subscriptions s WHERE s.user_id = link.user_id AND s.stripe_customer_id = customer;
     UPDATE @extschema@.trial_usage t SET user_id = new WHERE t.user_id = link.user_id AND t.stripe_customer_id = customer;
-    UPDATE @extschema@.audit_logs a SET user_id = new
-     WHERE a.user_id = link.user_id
-       AND (a.fact = 'customer_linked:' || customer
-            OR a.event_id IN (SELECT e.stripe_event_id FROM @extschema@.stripe_events e WHERE e.stripe_customer_id = customer))
-       AND NOT EXISTS (SELECT FROM @extschema@.audit_logs k WHERE k.user_id = new AND k.fact = a.fact);
     UPDATE @extschema@.stripe_customer_links l
        SET user_id = NULL, source = NULL, event_id = NULL, event_created = NULL, conflict_user_id = NULL,
            conflict_source = NULL, conflict_event_id = NULL, linked_at = NULL, linked_by = NULL

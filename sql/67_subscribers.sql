@@ -181,6 +181,7 @@ SELECT f.day, count(*) FILTER (WHERE f.action = 'checkout_created') AS checkouts
   FROM (SELECT (a.event_created AT TIME ZONE b.time_zone)::date AS day, a.action
           FROM metrics_basis() b, audit_logs a
          WHERE a.event_created IS NOT NULL AND a.user_id <> ''
+           AND NOT a.details ? 'payment_id' -- a purchase, which metrics_payments counts
         UNION ALL
         SELECT (s.created AT TIME ZONE b.time_zone)::date, 'checkout_created'
           FROM metrics_basis() b JOIN stripe_checkout_sessions s ON s.livemode = b.livemode) f

@@ -32,22 +32,6 @@ Notice invoice_notice(const Event& event, const char* kind, std::string key, std
   return notice;
 }
 
-// A payment that no invoice tells of. Since basil a payment intent does not say whether it pays an invoice:
-// what a checkout made, or what carries metadata, was made by the application.
-bool stands_alone(const Payment& payment, const PaymentSources& sources) {
-  if (!payment.invoice_id.empty()) return false;
-  if (!sources.checkouts.empty())
-    return std::none_of(sources.checkouts.begin(), sources.checkouts.end(),
-                        [](const CheckoutFacts& checkout) {
-                          return flag_of(at(checkout.session, "invoice_creation"), "enabled");
-                        });
-  if (sources.intent.is_object() && sources.intent.contains("invoice")) return true;
-  const bool old = std::any_of(sources.charges.begin(), sources.charges.end(), [](const auto& facts) {
-    return facts.charge.is_object() && facts.charge.contains("invoice");
-  });
-  return old || !payment.metadata.empty();
-}
-
 class PaymentTeller {
  public:
   PaymentTeller(const std::string& payment_id, const Payment& payment, const PaymentSources& sources,

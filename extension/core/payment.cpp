@@ -252,6 +252,20 @@ class Reader {
 
 Payment read_payment(const PaymentSources& sources) { return Reader(sources).read(); }
 
+bool stands_alone(const Payment& payment, const PaymentSources& sources) {
+  if (!payment.invoice_id.empty()) return false;
+  if (!sources.checkouts.empty())
+    return std::none_of(sources.checkouts.begin(), sources.checkouts.end(),
+                        [](const CheckoutFacts& checkout) {
+                          return flag_of(at(checkout.session, "invoice_creation"), "enabled");
+                        });
+  if (sources.intent.is_object() && sources.intent.contains("invoice")) return true;
+  const bool old = std::any_of(sources.charges.begin(), sources.charges.end(), [](const auto& facts) {
+    return facts.charge.is_object() && facts.charge.contains("invoice");
+  });
+  return old || !payment.metadata.empty();
+}
+
 std::string enrollment_status(const Payment& payment) {
   const std::string& status = payment.status;
   if (status == "completed" || status == "partially_refunded") return "active";

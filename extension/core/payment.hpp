@@ -51,6 +51,10 @@ struct Payment {
 //   failed, canceled                not paid; a later attempt may still pay what failed
 Payment read_payment(const PaymentSources& sources);
 
+// A payment that no invoice tells of. Since basil a payment intent does not say whether it pays an invoice:
+// what a checkout made, or what carries metadata, was made by the application.
+bool stands_alone(const Payment& payment, const PaymentSources& sources);
+
 // Of what the payment bought:
 //   active     paid, also when a part was refunded, while a dispute is an inquiry only, and once it is won
 //   suspended  while a dispute is open

@@ -22,7 +22,10 @@ namespace {
 
 pg::Statement insert(INSERT_ENTRIES
                      " WHERE (excluded.event_created, excluded.event_id) < (a.event_created, a.event_id)");
-pg::Statement replace(INSERT_ENTRIES);
+pg::Statement replace(
+    INSERT_ENTRIES
+    " WHERE (a.actor, a.reason, a.event_id, a.event_created, a.details) IS DISTINCT FROM"
+    "  (excluded.actor, excluded.reason, excluded.event_id, excluded.event_created, excluded.details)");
 #undef INSERT_ENTRIES
 
 pg::Statement unique_text("SELECT pg_catalog.gen_random_uuid()::text");

@@ -5,6 +5,7 @@
 
 #include "core/payment.hpp"
 #include "functions/concern.hpp"
+#include "functions/payment_lines.hpp"
 #include "functions/payment_reader.hpp"
 #include "pg/spi.hpp"
 
@@ -56,7 +57,8 @@ pg::Statement upsert_payments(
     "   excluded.stripe_invoice_id, excluded.stripe_customer_id, excluded.status, excluded.amount,"
     "   excluded.currency, excluded.amount_refunded, excluded.refunded_at, excluded.dispute_status,"
     "   excluded.customer_email, excluded.seller_id, excluded.description, excluded.metadata,"
-    "   excluded.payment_created, excluded.paid_at, excluded.livemode, excluded.stripe_account)");
+    "   excluded.payment_created, excluded.paid_at, excluded.livemode, excluded.stripe_account)"
+    " RETURNING user_id, payment_id");
 // What the payment does not name any more, too.
 pg::Statement delete_other_items(
     "DELETE FROM @enrollments e USING unnest($1, $2) k(user_id, payment)"
@@ -109,10 +111,14 @@ struct PaymentRows {
     created.add(payment.created);
     paid_at.add(payment.paid_at);
   }
-  void write(bool live) const {
-    upsert_payments.run(user, id, charge, session, invoice, customer, status, amount, currency, refunded,
-                        refunded_at, dispute, email, seller, description, metadata, created, paid_at, account,
-                        live);
+  // Returns users and payments whose rows were not as they are now.
+  std::set<std::pair<std::string, std::string>> write(bool live) const {
+    std::set<std::pair<std::string, std::string>> changed;
+    const pg::Rows rows = upsert_payments.run(user, id, charge, session, invoice, customer, status, amount,
+                                              currency, refunded, refunded_at, dispute, email, seller,
+                                              description, metadata, created, paid_at, account, live);
+    for (std::size_t i = 0; i < rows.size(); ++i) changed.emplace(rows.text(i, 0), rows.text(i, 1));
+    return changed;
   }
 };
 
@@ -173,7 +179,7 @@ class Bringers {
 
 // Returns the payments of others.
 std::set<Id> write(const Touched& touched, const std::set<std::string>& users, bool live,
-                   const Bringers& bringers, notifications::News& news) {
+                   const Bringers& bringers, notifications::News& news, Lines& lines) {
   std::set<Id> left;
   if (touched.payments.empty() && touched.customers.empty()) return left;
   const std::map<Id, Known> found = read(touched, live);
@@ -207,11 +213,13 @@ std::set<Id> write(const Touched& touched, const std::set<std::string>& users, b
     }
     for (const std::string& other : others) {
       former.push_back(other);
+      lines.drop(other, id);
       formers_payment.push_back(id.second);
     }
     const Payment payment = read_payment(known.sources);
     rows.add(owner, id, payer, payment);
     bringers.tell(owner, id.second, payment, known, news);
+    lines.add(owner, id, known, payment);
     enrollments.add(owner, id, payment);
   }
   if (!former.empty()) {
@@ -219,9 +227,10 @@ std::set<Id> write(const Touched& touched, const std::set<std::string>& users, b
     delete_of_others.run(former, formers_payment);
   }
   if (rows.id.empty()) return left;
-  rows.write(live);
+  const auto changed = rows.write(live);
   delete_other_items.run(rows.user, rows.id, enrollments.user, enrollments.payment, enrollments.item);
   enrollments.write(live);
+  lines.write(changed, live);
   return left;
 }
 
@@ -273,7 +282,8 @@ std::vector<Work*> follow(const std::vector<Work*>& works, const std::set<std::s
     if (concerns_user(*work)) touched.add(*work->event);
   for (const auto& [key, customer] : invoiced)
     if (key.type == "payment_intent") touched.payments.insert({key.account, key.id});
-  const std::set<Id> left = write(touched, users, live, Bringers(works, customers), news);
+  Lines lines(works);
+  const std::set<Id> left = write(touched, users, live, Bringers(works, customers), news, lines);
   std::set<std::string> waiting;  // customers whose invoices wait
   for (const auto& [key, customer] : invoiced)
     if (left.count({key.account, key.id}) > 0) waiting.insert(customer);
