@@ -56,17 +56,19 @@ void add_text(Json& details, const char* name, const std::string& value) {
 
 }  // namespace
 
-const std::vector<std::string>& payment_line_types() {
-  static const std::vector<std::string> types = {"charge.captured",
-                                                 "charge.dispute.closed",
-                                                 "charge.dispute.created",
-                                                 "charge.failed",
-                                                 "charge.refunded",
-                                                 "charge.succeeded",
-                                                 "checkout.session.completed",
-                                                 "payment_intent.payment_failed",
-                                                 "payment_intent.succeeded"};
-  return types;
+const std::vector<std::string>& payment_line_types(bool stands_alone) {
+  static const std::vector<std::string> of_invoices = {"charge.dispute.closed", "charge.dispute.created",
+                                                       "charge.refunded"};
+  static const std::vector<std::string> all = {"charge.captured",
+                                               "charge.dispute.closed",
+                                               "charge.dispute.created",
+                                               "charge.failed",
+                                               "charge.refunded",
+                                               "charge.succeeded",
+                                               "checkout.session.completed",
+                                               "payment_intent.payment_failed",
+                                               "payment_intent.succeeded"};
+  return stands_alone ? all : of_invoices;
 }
 
 const std::vector<std::string>& payment_line_actions() {

@@ -9,8 +9,8 @@
 
 namespace billing {
 
-// The types of events that leave such lines.
-const std::vector<std::string>& payment_line_types();
+// The types of events that leave such lines, sorted: fewer where an invoice tells of the payment.
+const std::vector<std::string>& payment_line_types(bool stands_alone);
 // Every action of such a line.
 const std::vector<std::string>& payment_line_actions();
 

@@ -1,7 +1,6 @@
 #include "functions/payment_lines.hpp"
 
 #include <algorithm>
-#include <memory>
 
 #include "core/payment_activity.hpp"
 #include "functions/audit.hpp"
@@ -32,8 +31,8 @@ pg::Statement delete_of_others(
 
 pg::Texts texts(const std::vector<std::string>& values) { return pg::Texts(values.begin(), values.end()); }
 
-bool leaves_lines(const Event& event) {
-  const std::vector<std::string>& types = payment_line_types();
+bool leaves_lines(const Event& event, bool stands_alone) {
+  const std::vector<std::string>& types = payment_line_types(stands_alone);
   return std::binary_search(types.begin(), types.end(), event.type);
 }
 
@@ -48,7 +47,7 @@ audit::Entry entry_of(const std::string& user_id, const Activity& activity, cons
 
 Lines::Lines(const std::vector<Work*>& works) {
   for (const Work* work : works) {
-    if (!leaves_lines(*work->event)) continue;
+    if (!leaves_lines(*work->event, true)) continue;
     const Id id = touched_by(*work->event);
     if (!id.second.empty()) news_[id].push_back(&*work->event);
   }
@@ -82,32 +81,36 @@ void Lines::write(const std::set<std::pair<std::string, std::string>>& changed, 
     }
     delete_of_others.run(users, payments, texts(payment_line_actions()));
   }
-  std::vector<const Told*> due;
-  std::map<std::pair<std::string, std::string>, const Told*> of_object;  // by account and id
-  std::set<std::string> objects;
-  for (const Told& told : told_) {
-    if (news_.count(told.id) == 0 && changed.count({told.user_id, told.id.second}) == 0) continue;
-    due.push_back(&told);
-    for (const std::string& object : told.objects) {
-      of_object[{told.id.first, object}] = &told;
-      objects.insert(object);
-    }
-  }
-  if (due.empty()) return;
   std::vector<audit::Entry> entries;
   const auto tell = [&](const Told& told, const Event& event) {
     for (const Activity& activity :
          payment_activities(event, told.id.second, told.payment, told.stands_alone))
       entries.push_back(entry_of(told.user_id, activity, event));
   };
-  for (const Told* told : due)
-    if (const auto news = news_.find(told->id); news != news_.end())
-      for (const Event* event : news->second) tell(*told, *event);
-  const pg::Rows rows = read_history.run(pg::texts(objects), texts(payment_line_types()), live);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Event event = parse_event(rows.view(i, 0));
-    const auto told = of_object.find({event.account, event.object_id});
-    if (told != of_object.end()) tell(*told->second, event);
+  std::vector<const Told*> due;
+  std::map<Id, const Told*> of_object;
+  std::set<std::string> objects[2];  // of those that invoices tell of, and of the others
+  for (const Told& told : told_) {
+    const auto news = news_.find(told.id);
+    const std::size_t before = entries.size();
+    if (news != news_.end())
+      for (const Event* event : news->second) tell(told, *event);
+    if (entries.size() == before && changed.count({told.user_id, told.id.second}) == 0) continue;
+    due.push_back(&told);
+    for (const std::string& object : told.objects) {
+      of_object[{told.id.first, object}] = &told;
+      objects[told.stands_alone].insert(object);
+    }
+  }
+  if (due.empty()) return;
+  for (const bool alone : {false, true}) {
+    if (objects[alone].empty()) continue;
+    const pg::Rows rows = read_history.run(pg::texts(objects[alone]), texts(payment_line_types(alone)), live);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const Event event = parse_event(rows.view(i, 0));
+      const auto told = of_object.find({event.account, event.object_id});
+      if (told != of_object.end()) tell(*told->second, event);
+    }
   }
   pg::Texts users, payments, tellers, facts;
   for (const Told* told : due) {

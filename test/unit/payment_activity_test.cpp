@@ -29,7 +29,7 @@ Lines lines(const std::string& type, const Json& object, bool stands_alone = tru
     EXPECT_EQ(one.details["payment_id"], "pi_1");
     const auto& actions = payment_line_actions();
     EXPECT_TRUE(std::binary_search(actions.begin(), actions.end(), one.action)) << one.action;
-    const auto& types = payment_line_types();
+    const auto& types = payment_line_types(stands_alone);
     EXPECT_TRUE(std::binary_search(types.begin(), types.end(), type)) << type;
   }
   return found;
