@@ -21,11 +21,14 @@ def count_catalogs(database):
 
 def fill(database):
     ada, bob, eve = Life("ada"), Life("bob"), Life("eve", metadata={"user_id": "user_eve"})
+    gus = Life("gus", metadata={"user_id": "user_gus"})
     database.execute("INSERT INTO {s}.billing_webhook_secrets VALUES ('main', 'whsec_not_for_dumps')")
     database.value("SELECT {s}.set_billing_setting('past_due_grace', '9 days', 'we are patient')")
     database.process(*flat([ada.customer_created(), ada.subscribed(trial_days=14), ada.first_invoice(),
                             ada.checkout_completed("user_ada"), ada.activated(), bob.subscribed(),
-                            eve.customer_created(), eve.subscribed(), eve.scheduled(eve.items[0][0], 3)]))
+                            eve.customer_created(), eve.subscribed(), eve.scheduled(eve.items[0][0], 3),
+                            gus.customer_created(), gus.subscribed(trial_days=7), gus.ended()]))
+    assert database.value("SELECT {s}.erase_user('user_gus', 'asked for')")["success"]
     assert database.rows("SELECT * FROM {s}.apply_retention()")
     database.process(ada.events[0])
     database.process('{"not": "an event"}')
@@ -94,6 +97,15 @@ def test_dump_and_restore_keep_everything_but_secrets(cluster, databases, schema
     assert target.link("user_bob", "cus_bob")
     assert target.state("user_bob")["state"] == "active"
     assert target.outcomes(Life("bob").subscribed()) == ["duplicate"]
+    # Whoever was erased after a trial is still known not to be new.
+    back = Life("back")
+    back.customer_created({"user_id": "user_back"})
+    assert target.outcomes(back.customer_updated(email="gus@example.org")) == ["processed"]
+    trial = "SELECT {s}.is_trial_eligible('user_back') ->> 'reason'"
+    target.execute("""SELECT {s}.upsert_plan('{"id": "pro", "trial_days": 7, "prices": [{"lookup_key": "pro"}]}')""")
+    assert target.value(trial) == "trial_used"
+    target.execute("DELETE FROM {s}.billing_erasure_key")
+    assert target.value(trial) == "eligible", "without the key the hashes say nothing"
     settings = {row["name"]: row["value"] for row in target.rows("SELECT * FROM {s}.get_billing_settings()")}
     assert settings["past_due_grace"].startswith("9 day")
 
