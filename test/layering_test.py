@@ -68,7 +68,7 @@ def test_worker_includes_only_core_of_the_extension():
     def allowed(_, bracket, name):
         if bracket == '"':
             return name.startswith(("worker/", "core/"))
-        return name == "libpq-fe.h" or STANDARD.fullmatch(name) or re.match(r"(boost|nlohmann|openssl|sys|net)/", name) \
+        return name == "libpq-fe.h" or STANDARD.fullmatch(name) or re.match(r"(boost|curl|nlohmann|openssl|sys|net)/", name) \
             or name in ("netinet/in.h", "netinet/tcp.h", "arpa/inet.h")
 
     assert files("worker", *SOURCES)

@@ -68,6 +68,13 @@ class Account {
   template <typename Object>
   void tell(std::string_view type, const Object& object) {
     emit(type, to_json(object, shape_));
+    snapshot(object);
+  }
+  // What the API answers from now on, in the version that it is asked in.
+  template <typename Object>
+  void snapshot(const Object& object) {
+    if (world_.scenario.snapshots)
+      events_->back().snapshot = to_json(object, Shape{kClover, shape_.livemode}).dump();
   }
   // Changes an object and tells how it was before. Nothing is told when nothing has changed.
   template <typename Object, typename Change>
@@ -79,6 +86,7 @@ class Account {
     const Json previous = difference(before, after);
     if (previous.empty()) return false;
     emit(type, after, previous);
+    snapshot(object);
     return true;
   }
   template <typename Change>
@@ -88,6 +96,7 @@ class Account {
   }
   void tell(std::string_view type, Subscription& s, const std::string& status_before) {
     emit(type, to_json(s, shape_));
+    snapshot(s);
     told(s, status_before);
   }
   void told(Subscription& s, const std::string& status_before);

@@ -16,6 +16,7 @@ struct Emitted {
   std::string id;
   std::string type;
   std::string payload;
+  std::string snapshot;    // the object as the API answers it; "" unless the scenario asks for it
   bool held_back = false;  // delivered behind everything else
 };
 

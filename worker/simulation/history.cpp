@@ -19,7 +19,8 @@ History::History(const Scenario& scenario)
       end_(scenario_.end) {
   const Shape shape{kClover, scenario_.livemode};
   std::vector<Emitted> events = catalogue_.events(random_, scenario_.end, shape);
-  for (const Emitted& event : events) {
+  for (Emitted& event : events) {
+    if (scenario_.snapshots) event.snapshot = Json::parse(event.payload)["data"]["object"].dump();
     Tally::count(tally_.types, event.type);
     Tally::count(tally_.versions, shape.version.name);
   }

@@ -91,6 +91,8 @@ std::string read_rate(Options& options, const std::string& text) {
 constexpr Flag kFlags[] = {
     {"--allow-remote", "", "", "post to other machines too, not only to this one",
      [](Options& o, const std::string&) { return std::string((o.post.allow_remote = true, "")); }},
+    {"--api-faults", "RATE", "0", "share of the API's answers that are 429, 500 or none",
+     [](Options& o, const std::string& text) { return share(text, o.serve.faults); }},
     {"--as-of", "TIME", "the end", "the instant for which the truth is told; not before the end",
      [](Options& o, const std::string& text) { return read_time(text, o.as_of); }},
     {"--bursts", "RATE", "0.1", "share of happenings whose events all fall into one second",
@@ -150,6 +152,13 @@ constexpr Flag kFlags[] = {
      [](Options& o, const std::string& text) {
        return read<std::uint64_t>(text, 0, ~std::uint64_t{0}, o.scenario.seed);
      }},
+    {"--serve", "ADDRESS:PORT", "",
+     "answer Stripe's API calls (objects and lists, read only) from the account, until SIGTERM: "
+     "127.0.0.1:12111",
+     [](Options& o, const std::string& text) {
+       o.serve.address = text;
+       return std::string(text.empty() ? "is empty, not an address and a port" : "");
+     }},
     {"--start", "TIME", "2026-01-01", "the start of the history",
      [](Options& o, const std::string& text) { return read_time(text, o.scenario.start); }},
     {"--upgrades", "RATE", "0.1", "share of users whose events change their API version once",
@@ -173,8 +182,9 @@ const Flag& find_flag(const std::string& name) {
 }
 
 void check(const Options& options) {
-  if (options.out.empty() && options.post.url.empty())
-    throw ConfigError("there is nowhere to put the events", "add --out DIR, --out - or --post URL");
+  if (options.out.empty() && options.post.url.empty() && options.serve.address.empty())
+    throw ConfigError("there is nowhere to put the events",
+                      "add --out DIR, --out -, --post URL or --serve ADDRESS:PORT");
   if (options.out == "-" && !options.post.url.empty())
     throw ConfigError("--out - and --post both want the events", "use --out DIR beside --post");
 }
@@ -206,6 +216,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
   }
   if (options.end) options.scenario.start = add_months(*options.end, -options.scenario.months);
   options.scenario.end = options.end.value_or(add_months(options.scenario.start, options.scenario.months));
+  options.scenario.snapshots = !options.serve.address.empty();
+  options.serve.seed = options.scenario.seed;
   check(options);
   return options;
 }
@@ -217,7 +229,9 @@ std::string options_help() {
       "Usage:\n"
       "  pg_billing simulate --out DIR [FLAG]...              write events, truth, missing links, summary\n"
       "  pg_billing simulate - [FLAG]...                      write the events to standard output\n"
-      "  pg_billing simulate --post URL [--out DIR] [FLAG]... post them signed, as Stripe would\n\n"
+      "  pg_billing simulate --post URL [--out DIR] [FLAG]... post them signed, as Stripe would\n"
+      "  pg_billing simulate --serve ADDRESS:PORT [FLAG]...   answer API calls from the account, until "
+      "SIGTERM\n\n"
       "A RATE is a share from 0 to 1, a TIME a date, an ISO time, seconds since 1970 or now.\n\n"
       "The plans' prices grant 30, 200 and 500 credits a month by their metadata, yearly ones month by "
       "month, "

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "worker/simulation/api_server.hpp"
 #include "worker/simulation/delivery.hpp"
 #include "worker/simulation/poster.hpp"
 #include "worker/simulation/scenario.hpp"
@@ -15,7 +16,8 @@ struct Options {
   Scenario scenario;
   DeliveryOptions delivery;
   PostOptions post;  // no URL: nothing is posted
-  std::string out;   // a directory, "-" for the events on standard output, "" for neither
+  ServeOptions serve;
+  std::string out;  // a directory, "-" for the events on standard output, "" for neither
   std::string secret_variable = "STRIPE_WEBHOOK_SECRET";
   std::optional<Seconds> as_of;  // of the truth; else the end of the history
   std::optional<Seconds> end;    // in place of a start

@@ -80,6 +80,7 @@ void Account::set_refund_status(const BillPtr& bill, std::size_t index, const ch
                                            : "refund.updated";
   const bool says_before = !shape_.version.basil || !failed;
   emit(type, refund_now, says_before ? difference(refund_before, refund_now) : Json());
+  snapshot(refund);
   follow_refunds(*bill);
 }
 

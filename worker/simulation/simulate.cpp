@@ -34,7 +34,18 @@ int run_simulate(const std::vector<std::string>& arguments) {
   if (!options.post.url.empty()) options.post.secret = read_secret(options.secret_variable);
 
   History history(options.scenario);
-  Delivery delivery([&] { return history.next(); }, options.delivery, options.scenario.seed);
+  Books books;
+  std::optional<ApiServer> server;
+  if (!options.serve.address.empty()) {
+    server.emplace(options.serve, books);
+    std::cerr << "serving the account's API on " << server->url() << std::endl;
+  }
+  const auto made = [&] {
+    std::optional<Emitted> event = history.next();
+    if (event && server) books.keep(*event);
+    return event;
+  };
+  Delivery delivery(made, options.delivery, options.scenario.seed);
   std::optional<Output> output;
   if (!options.out.empty() && options.out != "-") output.emplace(options.out);
   const auto next = [&] {
@@ -47,7 +58,7 @@ int run_simulate(const std::vector<std::string>& arguments) {
   if (options.post.url.empty()) {
     std::ios::sync_with_stdio(false);
     while (const std::optional<Emitted> event = next())
-      if (!output) std::cout << event->payload << '\n';
+      if (!output && !server) std::cout << event->payload << '\n';
     if (!std::cout.flush()) throw std::runtime_error("could not write all events to standard output");
   } else {
     const PostReport report = post(options.post, next);
@@ -56,6 +67,10 @@ int run_simulate(const std::vector<std::string>& arguments) {
   }
   const Seconds as_of = options.as_of.value_or(history.end());
   if (output) output->finish(history, delivery.counts(), as_of);
+  if (server) {
+    std::cerr << "the history has ended" << std::endl;
+    server->wait();
+  }
   return code;
 }
 
