@@ -40,6 +40,8 @@ CREATE TABLE user_subscriptions (
 CREATE INDEX user_subscriptions_unknown_status_idx ON user_subscriptions (user_id)
     WHERE status NOT IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'unpaid', 'paused',
                          'canceled');
+-- Whose renewal is late.
+CREATE INDEX user_subscriptions_due_idx ON user_subscriptions (current_period_end) WHERE status IN ('active', 'trialing');
 CREATE INDEX user_subscriptions_test_clock_idx ON user_subscriptions (test_clock) WHERE test_clock IS NOT NULL;
 COMMENT ON TABLE user_subscriptions IS 'subscriptions by user; follows the mirror';
 COMMENT ON COLUMN user_subscriptions.status IS 'Stripe''s own word; the derived state is in get_user_subscription_state()';

@@ -14,7 +14,8 @@ BEGIN
     functions := CASE kind
         WHEN 'worker' THEN ARRAY['process_stripe_events', 'process_stripe_event', 'retry_stripe_events',
                                  'refresh_subscription_cache', 'ingest_metrics', 'notify_due',
-                                 'claim_billing_notifications', 'finish_billing_notification']
+                                 'claim_billing_notifications', 'finish_billing_notification',
+                                 'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',

@@ -138,6 +138,17 @@ void check_mode(const char* name, const std::string& key, bool live_mode) {
   }
 }
 
+void check_api_base(Config& config) {
+  while (config.api_base.ends_with('/')) config.api_base.pop_back();
+  const auto base = parse_destination(config.api_base);
+  if (!base)
+    throw ConfigError("STRIPE_API_BASE is not an http or https URL", "leave it out: https://api.stripe.com");
+  // The key goes with every request.
+  if (!base->tls && !base->is_loopback())
+    throw ConfigError("STRIPE_API_BASE is plain http to another machine",
+                      "use https; the secret key goes there");
+}
+
 void read_shadow(Config& config) {
   const bool query = !trim(config.shadow_query).empty();
   if (!config.shadow && query)
@@ -248,6 +259,7 @@ Config load_config(const Sources& sources) {
   if (config.tls_certificate.empty() != config.tls_key.empty())
     throw ConfigError("one of PG_BILLING_TLS_CERT and PG_BILLING_TLS_KEY is set without the other",
                       "set both for TLS, or neither for plain HTTP behind a proxy");
+  check_api_base(config);
   read_shadow(config);
   read_notifications(config);
   auto connection = parse_connection_string(config.database_url);

@@ -27,6 +27,9 @@ struct Config {
   bool live_mode = false;
   std::string secret_key;
   std::string publishable_key;
+  std::string api_base;
+  std::string api_certificates;
+  std::uint64_t api_rate = 0;  // requests a second
   std::string webhook_secret;
   std::string webhook_paths;
   Endpoints endpoints;

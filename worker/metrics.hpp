@@ -75,6 +75,9 @@ class Metrics {
 
   ShadowFigures shadow;
 
+  // Objects fetched from Stripe's API, by what became of them.
+  std::map<std::string, std::uint64_t, std::less<>> fetches;
+
   std::uint64_t batches_run_again = 0;
   std::uint64_t database_connects = 0;
   std::uint64_t database_connect_failures = 0;

@@ -23,6 +23,7 @@ Server::Server(Config config, Sources sources)
       housekeeping_(runtime_),
       deliveries_(runtime_),
       shadow_(runtime_),
+      refetch_(runtime_),
       pages_(runtime_, batcher_, housekeeping_),
       sessions_(std::make_shared<Sessions>()),
       listener_(runtime_, batcher_, pages_, sessions_),
@@ -39,6 +40,7 @@ int Server::run(std::chrono::seconds bind_patience) {
   listener_.start();
   deliveries_.start();
   shadow_.start();
+  refetch_.start();
   housekeeping_.start([this](const std::optional<Problem>& problem) {
     // Keys of one mode with a database of the other, or a shadow that would not stay one: whoever starts us
     // must learn of it now. Anything else may come right by itself, as a server that is still starting does.

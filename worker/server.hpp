@@ -11,6 +11,7 @@
 #include "worker/listener.hpp"
 #include "worker/notify.hpp"
 #include "worker/pages.hpp"
+#include "worker/refetch.hpp"
 #include "worker/runtime.hpp"
 #include "worker/session.hpp"
 #include "worker/shadow.hpp"
@@ -49,6 +50,7 @@ class Server {
   Housekeeping housekeeping_;
   Deliveries deliveries_;
   Shadow shadow_;
+  Refetch refetch_;
   Pages pages_;
   std::shared_ptr<Sessions> sessions_;
   Listener listener_;

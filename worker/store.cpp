@@ -220,6 +220,34 @@ asio::awaitable<Reply> Store::finish_notifications(std::string results) {
   return database_.query(std::move(sql), std::move(parameters), kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::request_stale() {
+  return database_.query("SELECT " + function("request_stale_refetches()"), {}, kHousekeepingLimit);
+}
+
+asio::awaitable<Reply> Store::claim_refetches(int rows) {
+  return database_.query("SELECT stripe_account, livemode, object_type, object_id, reason, fetch_id FROM " +
+                             function("claim_stripe_refetches(") + std::to_string(rows) + ")",
+                         {}, kHousekeepingLimit);
+}
+
+std::vector<Store::WantedObject> Store::wanted(const Reply& reply) {
+  std::vector<WantedObject> wanted;
+  for (const auto& row : reply.rows) {
+    const auto text = [&](std::size_t column) { return row.at(column).value_or(""); };
+    wanted.push_back({text(0), text(1) == "t", text(2), text(3), text(4), text(5)});
+  }
+  return wanted;
+}
+
+asio::awaitable<Reply> Store::postpone_refetch(const WantedObject& wanted, const std::string& error) {
+  std::vector<Parameter> parameters;
+  for (const std::string& text :
+       {wanted.account, std::string(wanted.livemode ? "t" : "f"), wanted.type, wanted.id, error})
+    parameters.push_back(plain_text(text));
+  return database_.query("SELECT " + function("postpone_stripe_refetch($1, $2::pg_catalog.bool, $3, $4, $5)"),
+                         std::move(parameters), kHousekeepingLimit);
+}
+
 std::optional<IngestFigures> parse_figures(const Reply& reply) {
   if (!reply.ok() || reply.rows.size() != 1 || !reply.rows[0].at(0)) return std::nullopt;
   const Json answer = Json::parse(*reply.rows[0][0], nullptr, false);

@@ -69,6 +69,20 @@ class Store {
   // `results`: an array of objects with user_id, notification_id, success, error, options.
   boost::asio::awaitable<Reply> finish_notifications(std::string results);
 
+  // An object that the extension wants fetched from Stripe's API.
+  struct WantedObject {
+    std::string account;
+    bool livemode = false;
+    std::string type;
+    std::string id;
+    std::string reason;
+    std::string fetch_id;
+  };
+  boost::asio::awaitable<Reply> request_stale();
+  boost::asio::awaitable<Reply> claim_refetches(int rows);
+  static std::vector<WantedObject> wanted(const Reply& reply);
+  boost::asio::awaitable<Reply> postpone_refetch(const WantedObject& wanted, const std::string& error);
+
   boost::asio::awaitable<void> idle() { return database_.idle(); }
   void wake() { database_.wake(); }
 

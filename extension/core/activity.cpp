@@ -43,7 +43,9 @@ void add_integer(Json& details, const char* name, const Json& object, const char
 }
 
 Activity subscription_activity(const Event& event, std::string action) {
-  Activity activity{std::move(action), event.object_id, false, Json::object()};
+  // Once is enough: a subscription never comes back.
+  const bool once = action == "subscription_ended";
+  Activity activity{std::move(action), event.object_id, once, Json::object()};
   add_text(activity.details, "status", text_of(event.object, "status").value_or(""));
   const Json& items = list_of(event.object, "items");
   const Json& first = items.empty() ? event.object : items.front();

@@ -14,6 +14,7 @@
 #include "functions/mirror.hpp"
 #include "functions/payments.hpp"
 #include "functions/redaction.hpp"
+#include "functions/refetches.hpp"
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscription_follow.hpp"
 #include "functions/test_clocks.hpp"
@@ -47,6 +48,8 @@ class Batch {
     bind_customers();
     wake_waiting();
     dependencies_.fold(open(), told_payers_);
+    // A rebuild brings nothing that is new.
+    if (!options_.admitted) refetches::follow(works_, dependencies_.ambiguous());
     moved_clocks_ = test_clocks::learn(open(), settings_);
     stripe_entitlements::follow(open());
     park_unlinked();

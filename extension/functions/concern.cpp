@@ -15,6 +15,7 @@ void judge_admission(Work& work, const Settings& settings) {
     work.settle(Outcome::ignored, std::string("an event of ") + (event.livemode ? "live" : "test") +
                                       " mode, while billing.mode is " + (settings.live ? "live" : "test"));
   } else if (event.thin) {
+    work.wants_fetch = true;
     work.settle(Outcome::ignored, "a thin event names its object without carrying it");
   } else if (!in_scope(settings.scope, event)) {
     work.settle(Outcome::ignored, "outside billing.scope");

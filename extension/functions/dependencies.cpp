@@ -28,15 +28,16 @@ void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& t
   named.merge(test_clocks::named_by(works));
   prices_.extras.awaited.merge(mirror::absent(named));
   prices_.extras.payers = mirror::news_among(told);
-  std::set<mirror::Key> found = mirror::fold(works, prices_.extras);
+  mirror::Folded folded = mirror::fold(works, prices_.extras);
+  ambiguous_ = std::move(folded.ambiguous);
   // Of an invoice that came after what tells of its payment. Read while its row is held: whoever brings an
   // invoice payment holds it too.
   mirror::Extras later;
   told_by_invoices_ = mirror::payers_by_invoice_payments(works);
   later.payers = mirror::news_among(told_by_invoices_);
-  if (!later.payers.empty()) found.merge(mirror::fold({}, later));
+  if (!later.payers.empty()) folded.found.merge(mirror::fold({}, later).found);
   unknown_ = mirror::look_again(prices_.unknown);
-  wake_those_who_wait_for(found, works);
+  wake_those_who_wait_for(folded.found, works);
 }
 
 void Dependencies::follow_plans(const Settings& settings) const {

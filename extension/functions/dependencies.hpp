@@ -2,6 +2,7 @@
 // payment that a refund or dispute is about. They wait for it, and are due when it comes.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ class Dependencies {
   // The payments of the events' invoices, by invoice payments that were there before or are brought with
   // them.
   const mirror::Payers& told_by_invoices() const { return told_by_invoices_; }
+  // Objects that the events have left in doubt, and the second in question.
+  const std::map<mirror::Key, Seconds>& ambiguous() const { return ambiguous_; }
   // All that can be done of the events is done; what depends on something that is not known yet comes with
   // it.
   void park(const std::vector<Work*>& works) const;
@@ -40,6 +43,7 @@ class Dependencies {
   std::set<std::string> told_;  // the prices and products that the events tell of
   mirror::Unknown unknown_;
   mirror::Payers told_by_invoices_;
+  std::map<mirror::Key, Seconds> ambiguous_;
 };
 
 }  // namespace billing

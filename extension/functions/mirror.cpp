@@ -257,7 +257,7 @@ void write(const Table& table, std::set<Key>& written) {
 
 Key key_of(const Event& event) { return {event.account, event.livemode, event.object_type, event.object_id}; }
 
-std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
+Folded fold(const std::vector<Work*>& works, const Extras& extras) {
   struct Incoming {
     std::vector<const Event*> own;
     std::vector<const Event*> embedded;
@@ -271,7 +271,7 @@ std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
   for (const Key& key : extras.awaited) incoming[key];
   for (const auto& [key, payer] : extras.payers) incoming[key];
 
-  std::set<Key> found;
+  Folded folded;
   // A row that another transaction inserts between our look and our insert is looked at again; it exists by
   // then.
   while (!incoming.empty()) {
@@ -293,10 +293,12 @@ std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras) {
     for (const Key& key : written) {
       incoming.erase(key);
       const Row& row = table[key];
-      if ((row.has_rank && !row.was_known) || (!row.payer.empty() && !row.was_payer_known)) found.insert(key);
+      if ((row.has_rank && !row.was_known) || (!row.payer.empty() && !row.was_payer_known))
+        folded.found.insert(key);
+      if (row.changed && row.ambiguous) folded.ambiguous[key] = row.rank.created;
     }
   }
-  return found;
+  return folded;
 }
 
 Unknown look_again(const std::set<Key>& awaited) {

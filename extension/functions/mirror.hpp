@@ -36,10 +36,13 @@ struct Extras {
   // too, as long as their own snapshot names no customer.
   Payers payers;
 };
+struct Folded {
+  std::set<Key> found;               // known, or with a known payer, from now on
+  std::map<Key, Seconds> ambiguous;  // in doubt from now on: the second whose order nobody tells
+};
 // Folds the snapshots of these events into the mirror. The result depends on the set of events received for
-// an object, not on their order or number. Returns the objects that are known, or whose payer is known, from
-// now on.
-std::set<Key> fold(const std::vector<Work*>& works, const Extras& extras);
+// an object, not on their order or number.
+Folded fold(const std::vector<Work*>& works, const Extras& extras);
 
 // Of these objects, those of which neither they nor their payer is known; nobody brings them until the
 // transaction ends. `busy` are those that another transaction is bringing.

@@ -1,4 +1,4 @@
-// How the mirror's rows are named in statements; for the files of namespace mirror alone.
+// How the mirror's rows are named in statements; for the files that join it.
 #pragma once
 
 #include "functions/mirror.hpp"

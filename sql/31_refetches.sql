@@ -1,0 +1,98 @@
+-- Objects that only Stripe's API can settle: events of one second whose order they do not tell, thin events, lists
+-- that were cut short, renewals nobody told of. Fetches come back as events of their own and follow the rule of
+-- order like any other. docs/architecture.md
+CREATE SEQUENCE stripe_fetch_ids;
+
+CREATE TABLE stripe_refetches (
+    stripe_account  text COLLATE "C" NOT NULL DEFAULT '',
+    livemode        boolean NOT NULL,
+    object_type     text COLLATE "C" NOT NULL,
+    object_id       text COLLATE "C" NOT NULL,
+    reason          text NOT NULL CHECK (reason IN ('ambiguous', 'thin', 'truncated', 'stale')),
+    wanted_after    timestamptz NOT NULL,
+    requested_at    timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz NOT NULL,
+    attempts        integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    settled_at      timestamptz,
+    error           text,
+    PRIMARY KEY (stripe_account, livemode, object_type, object_id)
+);
+CREATE INDEX stripe_refetches_queue_idx ON stripe_refetches (next_attempt_at) WHERE settled_at IS NULL;
+CREATE INDEX stripe_refetches_settled_idx ON stripe_refetches (settled_at) WHERE settled_at IS NOT NULL;
+COMMENT ON TABLE stripe_refetches IS 'objects that a worker with a secret key fetches from Stripe''s API, and those that it has fetched within a day';
+COMMENT ON COLUMN stripe_refetches.wanted_after IS 'a fetch settles it that began in a later second than this';
+COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'when it may be claimed: while somebody has it, when the lease ends; infinity once it is given up';
+
+CREATE FUNCTION claim_stripe_refetches(max_rows integer DEFAULT 20)
+    RETURNS TABLE (stripe_account text, livemode boolean, object_type text, object_id text, reason text, fetch_id text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+BEGIN
+    IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'max_rows is %, not between 1 and 1000', max_rows
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Claim what is fetched within two minutes.';
+    END IF;
+    RETURN QUERY
+        UPDATE @extschema@.stripe_refetches f SET next_attempt_at = now() + interval '2 minutes', attempts = f.attempts + 1
+          FROM (SELECT q.stripe_account, q.livemode, q.object_type, q.object_id FROM @extschema@.stripe_refetches q
+                 WHERE q.settled_at IS NULL AND q.next_attempt_at <= now()
+                   AND q.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+                 ORDER BY q.next_attempt_at LIMIT max_rows FOR UPDATE SKIP LOCKED) d
+         WHERE (f.stripe_account, f.livemode, f.object_type, f.object_id)
+               = (d.stripe_account, d.livemode, d.object_type, d.object_id)
+        RETURNING f.stripe_account, f.livemode, f.object_type, f.object_id, f.reason,
+                  'fetch_' || lpad(nextval('@extschema@.stripe_fetch_ids')::text, 19, '0');
+END
+$$;
+COMMENT ON FUNCTION claim_stripe_refetches(integer) IS
+    'hands out objects to fetch, each to one worker for two minutes; what is fetched comes back through process_stripe_events()';
+
+CREATE FUNCTION postpone_stripe_refetch(stripe_account text, livemode boolean, object_type text, object_id text, error text)
+    RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    UPDATE @extschema@.stripe_refetches f
+       SET error = left(postpone_stripe_refetch.error, 1000),
+           next_attempt_at = CASE WHEN f.attempts >= s.value::integer THEN 'infinity'
+                                  ELSE now() + least(interval '1 hour', interval '5 seconds' * power(2, f.attempts)) END
+      FROM @extschema@.get_billing_settings() s
+     WHERE s.name = 'retry_limit' AND f.settled_at IS NULL
+       AND (f.stripe_account, f.livemode, f.object_type, f.object_id)
+           = (postpone_stripe_refetch.stripe_account, postpone_stripe_refetch.livemode,
+              postpone_stripe_refetch.object_type, postpone_stripe_refetch.object_id)
+$$;
+COMMENT ON FUNCTION postpone_stripe_refetch(text, boolean, text, text, text) IS
+    'says why an object could not be fetched; it is tried again later and later, and given up after retry_limit times';
+
+CREATE FUNCTION request_stale_refetches(max_rows integer DEFAULT 500)
+    RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    requested integer;
+BEGIN
+    DELETE FROM @extschema@.stripe_refetches f WHERE f.settled_at < now() - interval '1 day';
+    -- Stripe renews about an hour after the period's end. Whose subscription is on a test clock lives at another time.
+    INSERT INTO @extschema@.stripe_refetches AS f
+           (stripe_account, livemode, object_type, object_id, reason, wanted_after, next_attempt_at)
+    SELECT u.stripe_account, u.livemode, 'subscription', u.stripe_subscription_id, 'stale', now() - interval '10 seconds', now()
+      FROM @extschema@.user_subscriptions u
+     WHERE u.status IN ('active', 'trialing') AND u.current_period_end < now() - interval '2 hours'
+       AND u.test_clock IS NULL AND NOT u.customer_deleted
+       AND u.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+       AND NOT EXISTS (SELECT FROM @extschema@.stripe_refetches r
+                        WHERE r.stripe_account = u.stripe_account AND r.livemode = u.livemode
+                          AND r.object_type = 'subscription' AND r.object_id = u.stripe_subscription_id
+                          AND (r.settled_at IS NULL OR r.settled_at > now() - interval '6 hours'))
+     ORDER BY u.current_period_end LIMIT max_rows
+    ON CONFLICT ON CONSTRAINT stripe_refetches_pkey DO UPDATE
+       SET reason = excluded.reason, wanted_after = excluded.wanted_after, requested_at = now(),
+           next_attempt_at = excluded.next_attempt_at, attempts = 0, settled_at = NULL, error = NULL
+     WHERE f.settled_at IS NOT NULL;
+    GET DIAGNOSTICS requested = ROW_COUNT;
+    RETURN requested;
+END
+$$;
+COMMENT ON FUNCTION request_stale_refetches(integer) IS
+    'asks for the subscriptions whose renewal nobody has told of two hours after it was due, every six hours; returns how many';
