@@ -65,6 +65,8 @@ CREATE FUNCTION billing_alert_defaults(OUT name text, OUT severity text, OUT com
      'payments older than an hour whose payer nobody knows', 'SELECT * FROM unlinked_payments'),
     ('ambiguous_objects', 'warning', '>', 0, 0,
      'objects of which Stripe''s events do not tell the last state', 'SELECT * FROM stripe_objects WHERE ambiguous; compare with Stripe''s Dashboard'),
+    ('stripe_api_errors', 'warning', '>', 0, 0,
+     'objects that Stripe''s API could not be asked for, or is not answering', 'SELECT * FROM stripe_refetches WHERE settled_at IS NULL AND error IS NOT NULL'),
     ('events_of_other_mode', 'warning', '>', 0, 0,
      'events of the other mode received within an hour', 'SELECT set_billing_setting(''mode'', …), or another endpoint''s secret'),
     ('cache_hit_rate', 'warning', '<', 0.8, 1000,
@@ -132,6 +134,8 @@ CREATE FUNCTION billing_alert_values(OUT name text, OUT value numeric, OUT sampl
     UNION ALL SELECT 'unlinked_money', count(*), count(*) FROM @extschema@.unlinked_payments u
                      WHERE u.payment_created < now() - interval '1 hour'
     UNION ALL SELECT 'ambiguous_objects', count(*), count(*) FROM @extschema@.stripe_objects o WHERE o.ambiguous
+    UNION ALL SELECT 'stripe_api_errors', count(*), count(*) FROM @extschema@.stripe_refetches r
+               WHERE r.settled_at IS NULL AND r.error IS NOT NULL
     UNION ALL SELECT 'cache_hit_rate', k.hits::numeric / nullif(k.reads, 0), k.reads FROM cache k
     UNION ALL SELECT 'maintenance_overdue', extract(epoch FROM now() - max(h.cleaned_at)), 1
                 FROM @extschema@.subscription_cache_cleanups h

@@ -176,6 +176,12 @@ def test_money_of_nobody_what_is_ambiguous_and_the_other_mode(database):
     database.execute("UPDATE {s}.stripe_objects SET ambiguous = true")
     assert "ambiguous_objects" in firing(database)
     database.execute("UPDATE {s}.stripe_objects SET ambiguous = false")
+    database.process(event("evt_3", "product.updated", {"id": "prod_2", "object": "product", "items": {"has_more": True}},
+                           int(time.time())))
+    assert firing(database) == set()  # wanted, and not asked for yet
+    database.execute("SELECT {s}.postpone_stripe_refetch('', false, 'product', 'prod_2', 'api_error')")
+    assert firing(database) == {"stripe_api_errors"}
+    database.execute("DELETE FROM {s}.stripe_refetches")
     database.process(event("evt_2", "product.updated", {"id": "prod_1", "object": "product"}, int(time.time()), livemode=True))
     assert firing(database) == {"events_of_other_mode"}
 
