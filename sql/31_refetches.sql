@@ -31,10 +31,10 @@ CREATE FUNCTION claim_stripe_refetches(max_rows integer DEFAULT 20)
 BEGIN
     IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_rows is %, not between 1 and 1000', max_rows
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Claim what is fetched within two minutes.';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Claim what is fetched within five minutes.';
     END IF;
     RETURN QUERY
-        UPDATE @extschema@.stripe_refetches f SET next_attempt_at = now() + interval '2 minutes', attempts = f.attempts + 1
+        UPDATE @extschema@.stripe_refetches f SET next_attempt_at = now() + interval '5 minutes', attempts = f.attempts + 1
           FROM (SELECT q.stripe_account, q.livemode, q.object_type, q.object_id FROM @extschema@.stripe_refetches q
                  WHERE q.settled_at IS NULL AND q.next_attempt_at <= now()
                    AND q.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
@@ -46,7 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION claim_stripe_refetches(integer) IS
-    'hands out objects to fetch, each to one worker for two minutes; what is fetched comes back through process_stripe_events()';
+    'hands out objects to fetch, each to one worker for five minutes; what is fetched comes back through process_stripe_events()';
 
 CREATE FUNCTION postpone_stripe_refetch(stripe_account text, livemode boolean, object_type text, object_id text, error text)
     RETURNS void

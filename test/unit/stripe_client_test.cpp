@@ -168,6 +168,18 @@ TEST_F(StripeClient, SaysWhyThereIsNoAnswer) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(20));
 }
 
+TEST_F(StripeClient, EndsInTimeWhateverIsToBeTriedAgain) {
+  ClientOptions hasty = options();
+  hasty.first_wait = std::chrono::milliseconds(400);
+  hasty.whole_limit = std::chrono::milliseconds(1000);
+  Client client(io_, hasty);
+  const auto began = std::chrono::steady_clock::now();
+  const Answer answer = run(client.call({"GET", "/v1/customers", Json::object(), "", ""}));
+  EXPECT_EQ(answer.error->type, "connection_error");
+  EXPECT_LT(answer.attempts, 6);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+}
+
 TEST_F(StripeClient, MayBeGivenUpInTheMiddle) {
   serve();
   asio::io_context io;

@@ -88,6 +88,7 @@ asio::awaitable<void> Client::pause(std::chrono::steady_clock::duration time) {
 
 asio::awaitable<Answer> Client::call(Call call) {
   if (call.method == "POST" && call.idempotency_key.empty()) call.idempotency_key = make_idempotency_key();
+  const auto until = std::chrono::steady_clock::now() + options_.whole_limit;
   for (Attempt attempt{};; ++attempt.number) {
     if (const auto wait = rate_.take(std::chrono::steady_clock::now()); wait.count() > 0)
       co_await pause(wait);
@@ -101,7 +102,7 @@ asio::awaitable<Answer> Client::call(Call call) {
     const auto wait =
         answer.ok() ? std::nullopt
                     : retry_in(attempt, std::uniform_real_distribution<>()(random_), options_.first_wait);
-    if (!wait) co_return answer;
+    if (!wait || std::chrono::steady_clock::now() + *wait >= until) co_return answer;
     co_await pause(*wait);
   }
 }

@@ -24,8 +24,9 @@ struct ClientOptions {
   std::string secret_key;
   std::string certificates;  // PEM file; "" = the system's
   double requests_per_second = 20;
-  std::chrono::milliseconds limit{30000};     // of one request
-  std::chrono::milliseconds first_wait{500};  // before the second attempt
+  std::chrono::milliseconds whole_limit{90000};  // of a call, with everything that is sent again
+  std::chrono::milliseconds limit{30000};        // of one request
+  std::chrono::milliseconds first_wait{500};     // before the second attempt
 };
 
 struct Call {
