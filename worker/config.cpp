@@ -60,7 +60,7 @@ void check_permissions(const std::string& path, const Texts& texts, const Endpoi
   const auto holds_secret = [&](const auto& text) {
     const Setting* setting = find_setting(text.first);
     if (text.second.empty()) return false;
-    if (text.first == "DATABASE_URL") return holds_password(text.second);
+    if (text.first.ends_with("DATABASE_URL")) return holds_password(text.second);
     return (setting != nullptr && setting->secret) ||
            std::any_of(endpoints.begin(), endpoints.end(),
                        [&](const Endpoint& endpoint) { return endpoint.variable == text.first; });
@@ -184,6 +184,42 @@ void read_notifications(Config& config) {
   load_client_tls(config.notify_certificates);
 }
 
+ConnectionString read_connection(const std::string& name, const std::string& text) {
+  auto connection = parse_connection_string(text);
+  if (!connection)
+    throw ConfigError(name + " is not a connection string that libpq understands",
+                      "write postgresql://user@host:5432/database; percent-encode special characters of a "
+                      "password");
+  return std::move(*connection);
+}
+
+void read_operators(Config& config) {
+  constexpr std::size_t kShortestToken = 24;
+  if (trim(config.operator_token).empty()) return;
+  for (const std::string& token : split(config.operator_token, ',')) {
+    const bool visible = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (token.size() < kShortestToken || !visible)
+      throw ConfigError(
+          "a token in PG_BILLING_OPERATOR_TOKEN has fewer than 24 characters, or others than "
+          "letters, digits and signs",
+          "make one: openssl rand -hex 24; separate several by one comma and nothing else");
+    config.operator_tokens.push_back(token);
+  }
+  if (trim(config.operator_database_url).empty())
+    throw ConfigError("PG_BILLING_OPERATOR_TOKEN is set without PG_BILLING_OPERATOR_DATABASE_URL",
+                      "name a role of its own: CREATE ROLE billing_operator LOGIN; SELECT "
+                      "grant_billing_role('billing_operator', 'admin')");
+  config.operator_connection =
+      read_connection("PG_BILLING_OPERATOR_DATABASE_URL", config.operator_database_url);
+  for (const std::string& item : split(config.operator_hosts, ',')) {
+    const std::string name(trim(item));
+    if (name.find_first_of("/:@ ") != std::string::npos)
+      throw ConfigError("PG_BILLING_OPERATOR_HOSTS holds " + json_string(name) + ", which is not a host name",
+                        "write names alone, without scheme, port and path: billing.example.com");
+    if (!name.empty()) config.operator_names.push_back(name);
+  }
+}
+
 void check_file_names(const Sources& sources, const Texts& file, const Endpoints& endpoints) {
   std::vector<std::string_view> known;
   for (const Setting& setting : settings()) known.push_back(setting.name);
@@ -262,12 +298,8 @@ Config load_config(const Sources& sources) {
   check_api_base(config);
   read_shadow(config);
   read_notifications(config);
-  auto connection = parse_connection_string(config.database_url);
-  if (!connection)
-    throw ConfigError("DATABASE_URL is not a connection string that libpq understands",
-                      "write postgresql://user@host:5432/database; percent-encode special characters of a "
-                      "password");
-  config.connection = std::move(*connection);
+  read_operators(config);
+  config.connection = read_connection("DATABASE_URL", config.database_url);
   if (sources.flags.contains("DATABASE_URL") && holds_password(config.database_url))
     config.warnings.push_back(
         "--database-url holds a password, which every user of this machine can see in the process list; set "

@@ -51,6 +51,14 @@ struct Config {
   std::string shadow_query;
   Milliseconds shadow_interval{};
 
+  std::string operator_token;
+  std::string operator_listen;
+  std::string operator_hosts;
+  std::string operator_database_url;
+  std::vector<std::string> operator_tokens;  // none: no operator's page
+  std::vector<std::string> operator_names;   // of operator_hosts
+  ConnectionString operator_connection;
+
   std::uint64_t max_body = 0;
   std::uint64_t max_connections = 0;
   std::uint64_t queue_events = 0;

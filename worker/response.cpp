@@ -55,6 +55,8 @@ std::string serialise(const Response& response) {
   out += "\r\nContent-Length: ";
   out += std::to_string(response.body.size());
   out += "\r\nCache-Control: no-store";
+  for (const auto& [name, value] : response.fields)
+    out.append("\r\n").append(name).append(": ").append(value);
   if (!response.allow.empty()) out += "\r\nAllow: " + response.allow;
   if (response.retry) out += "\r\nRetry-After: 5";
   if (response.close) out += "\r\nConnection: close";

@@ -26,7 +26,9 @@ Server::Server(Config config, Sources sources)
       refetch_(runtime_),
       pages_(runtime_, batcher_, housekeeping_),
       sessions_(std::make_shared<Sessions>()),
-      listener_(runtime_, batcher_, pages_, sessions_),
+      reception_(runtime_, batcher_, pages_, sessions_),
+      listener_(runtime_.io, "PG_BILLING_LISTEN", Listener::Plain::warned_of,
+                [this](auto socket, const TlsContext& tls) { reception_.take(std::move(socket), tls); }),
       ticker_(runtime_.io) {
   listener_.use_tls(tls_of(*runtime_.config));
 }
@@ -34,7 +36,7 @@ Server::Server(Config config, Sources sources)
 Server::~Server() { log::detach(); }
 
 int Server::run(std::chrono::seconds bind_patience) {
-  listener_.listen(bind_patience);
+  listener_.listen(runtime_.config->listen, bind_patience);
   log::attach(runtime_.io);
   batcher_.start();
   listener_.start();

@@ -12,6 +12,7 @@
 #include "worker/notify.hpp"
 #include "worker/pages.hpp"
 #include "worker/refetch.hpp"
+#include "worker/reception.hpp"
 #include "worker/runtime.hpp"
 #include "worker/session.hpp"
 #include "worker/shadow.hpp"
@@ -53,6 +54,7 @@ class Server {
   Refetch refetch_;
   Pages pages_;
   std::shared_ptr<Sessions> sessions_;
+  Reception reception_;
   Listener listener_;
   boost::asio::steady_timer ticker_;
   Clock::time_point drain_until_{};

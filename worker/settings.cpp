@@ -128,6 +128,22 @@ constexpr Setting kSettings[] = {
     {"PG_BILLING_NOTIFY_URL", "--notify-url", "", true, false,
      "where notifications are sent as signed webhooks; empty: nowhere, applications fetch them",
      text<&Config::notify_url>},
+    {"PG_BILLING_OPERATOR_DATABASE_URL", "", "", false, true,
+     "like DATABASE_URL, for the operator's page: a role of kind admin, whose name is kept with what is done "
+     "there",
+     text<&Config::operator_database_url>},
+    {"PG_BILLING_OPERATOR_HOSTS", "--operator-hosts", "", true, false,
+     "comma-separated names by which browsers reach the operator's page, besides localhost and its address: "
+     "a "
+     "proxy's",
+     text<&Config::operator_hosts>},
+    {"PG_BILLING_OPERATOR_LISTEN", "--operator-listen", "127.0.0.1:8481", false, false,
+     "where the operator's page is served; other machines reach it only with TLS",
+     text<&Config::operator_listen>},
+    {"PG_BILLING_OPERATOR_TOKEN", "", "", true, true,
+     "switches the operator's page on, and signs in there: at least 24 characters; comma-separated, several "
+     "while one is being replaced",
+     text<&Config::operator_token>},
     {"PG_BILLING_QUEUE_BYTES", "--queue-bytes", "64MB", true, false, "bodies held in memory; beyond it 503",
      bytes<&Config::queue_bytes, 64 * 1024, 4096 * kMega>},
     {"PG_BILLING_QUEUE_EVENTS", "--queue-events", "2000", true, false,
