@@ -21,7 +21,7 @@ Response Pages::ready() const {
   return response;
 }
 
-Response Pages::metrics(std::size_t http_connections) const {
+Metrics::Now Pages::now(std::size_t http_connections) const {
   Metrics::Now now;
   now.queue_events = batcher_.waiting();
   now.queue_bytes = runtime_.bodies.used();
@@ -29,8 +29,12 @@ Response Pages::metrics(std::size_t http_connections) const {
   now.database_connections = batcher_.open_lanes();
   now.ready = !problem();
   now.shadow = runtime_.config->shadow;
+  return now;
+}
+
+Response Pages::scrape(std::size_t http_connections) const {
   Response response;
-  response.body = runtime_.metrics.render(now);
+  response.body = runtime_.metrics.render(now(http_connections));
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return response;
 }
@@ -39,7 +43,7 @@ boost::asio::awaitable<Response> Pages::render(Page page, std::size_t http_conne
   if (page == Page::ready) co_return ready();
   if (page == Page::metrics) {
     co_await housekeeping_.renew_figures();
-    co_return metrics(http_connections);
+    co_return scrape(http_connections);
   }
   Response response;
   response.body = "{\"alive\":true,\"version\":\"" PG_BILLING_VERSION "\"}\n";

@@ -31,15 +31,20 @@ Server::Server(Config config, Sources sources)
                 [this](auto socket, const TlsContext& tls) { reception_.take(std::move(socket), tls); }),
       ticker_(runtime_.io) {
   listener_.use_tls(tls_of(*runtime_.config));
+  if (runtime_.config->operator_tokens.empty()) return;
+  desk_.emplace(runtime_, pages_);
+  desk_->use_tls(tls_of(*runtime_.config));
 }
 
 Server::~Server() { log::detach(); }
 
 int Server::run(std::chrono::seconds bind_patience) {
   listener_.listen(runtime_.config->listen, bind_patience);
+  if (desk_) desk_->listen(bind_patience);
   log::attach(runtime_.io);
   batcher_.start();
   listener_.start();
+  if (desk_) desk_->start();
   deliveries_.start();
   shadow_.start();
   refetch_.start();
@@ -67,6 +72,7 @@ void Server::tick() {
   const auto now = Clock::now();
   sessions_->sweep(now);
   batcher_.expire(now);
+  if (desk_) desk_->sweep(now);
   if (const auto interval = notifier_.interval(); interval && now >= next_alive_) {
     notifier_.alive();
     next_alive_ = now + *interval;
@@ -88,6 +94,7 @@ void Server::drain() {
   runtime_.draining = true;
   drain_until_ = Clock::now() + runtime_.config->drain_timeout;
   listener_.stop();
+  if (desk_) desk_->stop();
   sessions_->end_idle();
 }
 
@@ -114,6 +121,8 @@ void Server::reload() {
     TlsContext tls = tls_of(*fresh);
     if (static_cast<bool>(tls) != !old->tls_certificate.empty())
       throw ConfigError("TLS cannot be switched on or off by a reload", "restart the worker");
+    if (fresh->operator_tokens.empty() != !desk_)
+      throw ConfigError("the operator's page cannot be switched on or off by a reload", "restart the worker");
     for (const auto& [name, text] : fresh->texts) {
       const auto before = old->texts.find(name);
       if (before != old->texts.end() && before->second == text) continue;
@@ -123,6 +132,7 @@ void Server::reload() {
       log::Line(log::Level::info, "setting_changed").add("setting", name).add("needs_restart", !applies);
     }
     log::set_level(fresh->log_level);
+    if (desk_) desk_->use_tls(tls);
     listener_.use_tls(std::move(tls));
     runtime_.config = std::move(fresh);
     deliveries_.resume();

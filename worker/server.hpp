@@ -10,6 +10,7 @@
 #include "worker/housekeeping.hpp"
 #include "worker/listener.hpp"
 #include "worker/notify.hpp"
+#include "worker/operator/desk.hpp"
 #include "worker/pages.hpp"
 #include "worker/refetch.hpp"
 #include "worker/reception.hpp"
@@ -56,6 +57,7 @@ class Server {
   std::shared_ptr<Sessions> sessions_;
   Reception reception_;
   Listener listener_;
+  std::optional<operators::Desk> desk_;  // only when the settings have a token for it
   boost::asio::steady_timer ticker_;
   Clock::time_point drain_until_{};
   Clock::time_point next_alive_{};
