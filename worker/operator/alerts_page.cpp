@@ -9,6 +9,7 @@ namespace {
 
 std::string plain(const Json& number) {
   if (number.is_number_float()) {
+    if (number.get<double>() >= 1000) return counted(static_cast<std::int64_t>(number.get<double>()));
     std::string text = rounded(number.get<double>(), 4);
     text.erase(text.find_last_not_of('0') + 1);
     if (text.ends_with('.')) text.pop_back();

@@ -149,7 +149,7 @@ asio::awaitable<Json> Connections::Lease::rows(std::string sql, Values values) {
   std::vector<Parameter> parameters;
   for (std::string& value : values) parameters.push_back({kTextOid, std::move(value), false});
   const Reply reply = co_await connection_->database.query(
-      "SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(answer)) FROM (" + sql + ") AS answer",
+      "SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(\"one row\")) FROM (" + sql + ") AS \"one row\"",
       std::move(parameters), kStatementLimit);
   if (!reply.ok() || reply.rows.size() != 1) fail(reply);
   if (!reply.rows[0].at(0)) co_return Json::array();

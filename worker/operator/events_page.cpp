@@ -105,7 +105,7 @@ void put_filter(Visit& visit) {
 
 void put_event_table(Visit& visit, std::string_view caption, const Json& events) {
   Html& html = visit.html;
-  Table table(visit, caption, {"Received", "Event", "Type", "Customer", "Outcome", "Why"});
+  Table table(visit, caption, {"Received", "Event", "Outcome", "Type", "Customer", "Why"});
   for (const Json& event : events) {
     const auto row = table.row();
     table.add_time(at(event, "created_at"));
@@ -114,10 +114,10 @@ void put_event_table(Visit& visit, std::string_view caption, const Json& events)
       const auto name = table.head();
       put_code(html, id, Link("/event").with("id", id));
     }
+    table.add_badge(words(at(event, "outcome")));
     table.add_code(words(at(event, "event_type")));
     const std::string customer = words(at(event, "stripe_customer_id"));
     table.add_code(customer, Link("/events").with("customer", customer));
-    table.add_badge(words(at(event, "outcome")));
     const std::string error = words(at(event, "error"));
     const std::string waiting = words(at(event, "waiting_for"));
     const auto why = html.open("td", {{"class", error.empty() ? "word" : "wide"}});

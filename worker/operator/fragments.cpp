@@ -10,8 +10,8 @@
 namespace billing::worker::operators {
 namespace {
 
-constexpr std::string_view kGood[] = {"active",   "completed", "processed", "ready",     "ok",
-                                      "trialing", "yes",       "quiet",     "has access"};
+constexpr std::string_view kGood[] = {"active",   "completed", "processed", "ready",      "ok",
+                                      "trialing", "yes",       "quiet",     "has access", "succeeded"};
 constexpr std::string_view kBad[] = {"failed",  "given up", "critical", "no access",    "firing",   "unpaid",
                                      "refused", "lost",     "no",       "charged_back", "not ready"};
 constexpr std::string_view kDoubtful[] = {"parked",  "warning", "past_due",  "pending",  "canceled",
@@ -65,6 +65,22 @@ std::string rounded(double number, int decimals) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", decimals, number);
   return text;
+}
+
+std::string lasting(const Json& seconds) {
+  if (!seconds.is_number()) return "–";
+  const double time = seconds.get<double>();
+  if (time < 10) return rounded(time, 2) + " s";
+  if (time < 120) return rounded(time, 0) + " s";
+  if (time < 7200) return rounded(time / 60, 0) + " min";
+  if (time < 172800) return rounded(time / 3600, 0) + " h";
+  return rounded(time / 86400, 0) + " days";
+}
+
+void put_step(Html& html, std::string_view where, std::string_view text, std::string_view of_what) {
+  const auto link = html.open("a", {{"href", where}});
+  html.text(text);
+  html.put("span", {{"class", "unseen"}}, std::string(" ").append(of_what));
 }
 
 void put_time(Html& html, const Json& time) {
@@ -144,6 +160,13 @@ void Facts::add_code(std::string_view term, std::string_view text, std::string_v
   html_.put("dt", term);
   const auto value = html_.open("dd");
   put_code(html_, text, where);
+}
+
+void Facts::add_link(std::string_view term, std::string_view text, std::string_view where) {
+  const auto group = html_.open("div");
+  html_.put("dt", term);
+  const auto value = html_.open("dd");
+  html_.link(where, text);
 }
 
 Table::Table(Visit& visit, std::string_view caption, const std::vector<std::string>& columns)

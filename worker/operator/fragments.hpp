@@ -19,6 +19,11 @@ std::string money(const Json& minor, const std::string& currency);
 std::string counted(const Json& number);
 std::string rounded(double number, int decimals);
 
+// "0.08 s", "3 min", "5 h", "12 days"; a dash for null.
+std::string lasting(const Json& seconds);
+// A link in a list of the like: `of_what` is only heard, so that each has a name of its own.
+void put_step(Html& html, std::string_view where, std::string_view text, std::string_view of_what);
+
 // A time of the database in UTC, or an ISO 8601 text, in whole seconds; a dash for null.
 void put_time(Html& html, const Json& time);
 // A word such as "failed", in a colour that it deserves besides.
@@ -45,6 +50,7 @@ class Facts {
   void add_time(std::string_view term, const Json& time);
   void add_badge(std::string_view term, std::string_view word);
   void add_code(std::string_view term, std::string_view text, std::string_view where = "");
+  void add_link(std::string_view term, std::string_view text, std::string_view where);
 
  private:
   Html& html_;

@@ -15,11 +15,7 @@ void put_card(Html& html, std::string_view label, std::string_view figure, std::
 }
 
 std::string percent(const Json& rate) {
-  return rate.is_number() ? rounded(rate.get<double>() * 100, 1) + " %" : "–";
-}
-
-std::string seconds(const Json& time) {
-  return time.is_number() ? rounded(time.get<double>(), 2) + " s" : "–";
+  return rate.is_number() ? rounded(rate.get<double>() * 100, 2) + " %" : "–";
 }
 
 void put_worker(Visit& visit) {
@@ -61,7 +57,7 @@ void put_figures(Visit& visit, const Answer& windows, const Answer& waiting) {
              counted(at(window, "duplicates")) + " further deliveries");
     put_card(html, "Did not fail", percent(at(window, "success_rate")),
              counted(at(window, "failed")) + " failed");
-    put_card(html, "Takes effect within", seconds(at(window, "p95_processing_seconds")),
+    put_card(html, "Takes effect within", lasting(at(window, "p95_processing_seconds")),
              "95 of 100, in 24 hours");
   }
   for (const Json& row : waiting.rows) {
@@ -81,8 +77,8 @@ void put_windows(Visit& visit, const Answer& windows) {
     visit.html.put("th", {{"scope", "row"}}, words(at(window, "span")));
     for (const char* column : {"received", "processed", "ignored", "parked", "failed"})
       table.add_number(counted(at(window, column)));
-    table.add_number(seconds(at(window, "p95_processing_seconds")));
-    table.add_number(seconds(at(window, "p95_delivery_seconds")));
+    table.add_number(lasting(at(window, "p95_processing_seconds")));
+    table.add_number(lasting(at(window, "p95_delivery_seconds")));
     table.add_time(at(window, "last_received_at"));
   }
 }

@@ -55,7 +55,7 @@ void put_unlinked(Visit& visit, const Json& customers) {
       html.text(words(at(customer, "types")));
     }
     const auto step = table.cell();
-    html.link(Link("/link").with("customer", id), "Link " + id);
+    put_step(html, Link("/link").with("customer", id), "Link", id);
   }
 }
 
@@ -82,7 +82,7 @@ void put_conflicts(Visit& visit, const Json& conflicts) {
     table.add_code(other, Link("/user").with("id", other));
     table.add(words(at(conflict, "conflict_source")));
     const auto step = table.cell();
-    html.link(Link("/conflict").with("customer", id), "Decide on " + id);
+    put_step(html, Link("/conflict").with("customer", id), "Decide", id);
   }
 }
 
@@ -111,7 +111,7 @@ void put_money(Visit& visit, const Answer& payments) {
     table.add_number(money(at(payment, "amount"), words(at(payment, "currency"))));
     table.add_badge(words(at(payment, "status")));
     const auto step = table.cell();
-    html.link(Link("/link").with("customer", payer), "Link " + payer);
+    put_step(html, Link("/link").with("customer", payer), "Link", payer);
   }
 }
 

@@ -9,7 +9,7 @@ const std::string_view kStyle = R"css(:root {
   --accent: #1d57b0; --accent-ink: #ffffff; --soft: #eaf0fa;
   --good: #11683c; --good-soft: #e0f3e8; --bad: #a81e1e; --bad-soft: #fce7e7; --doubt: #7a4b00; --doubt-soft: #fdf0d5;
   --bar: #3f7ad6; --bar-good: #4a9d74; --bar-bad: #d04545;
-  --mono: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace;
+  --wide: 88rem; --mono: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -29,11 +29,12 @@ body {
 a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: 2px; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
 main:focus { outline: none; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .skip { position: absolute; left: -999em; background: var(--paper); padding: .6em 1em; z-index: 2; }
 .skip:focus { left: 0; top: 0; }
 
 header {
-  display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1.25rem; padding: .6rem 1.5rem;
+  display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1.25rem; padding: .6rem max(1.5rem, calc((100% - var(--wide)) / 2 + 1.5rem));
   background: var(--paper); border-bottom: 1px solid var(--line);
 }
 header .name { margin: 0; font-weight: 650; letter-spacing: -.01em; }
@@ -42,12 +43,12 @@ header .name { margin: 0; font-weight: 650; letter-spacing: -.01em; }
   background: var(--doubt-soft); color: var(--doubt);
 }
 .mode.live { background: var(--good-soft); color: var(--good); }
-nav ul { display: flex; flex-wrap: wrap; gap: .15rem; margin: 0; padding: 0; list-style: none; }
-nav a { display: block; padding: .4em .75em; border-radius: 6px; color: var(--ink); text-decoration: none; }
-nav a:hover { background: var(--soft); }
-nav a[aria-current] { background: var(--soft); color: var(--accent); font-weight: 600; }
+header nav ul { display: flex; flex-wrap: wrap; gap: .15rem; margin: 0; padding: 0; list-style: none; }
+header nav a { display: block; padding: .4em .75em; border-radius: 6px; color: var(--ink); text-decoration: none; }
+header nav a:hover { background: var(--soft); }
+header nav a[aria-current] { background: var(--soft); color: var(--accent); font-weight: 600; }
 .sign-out { margin-left: auto; }
-main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.5rem; }
+main, footer { max-width: var(--wide); margin: 0 auto; padding: 0 1.5rem; }
 main { padding-bottom: 2rem; }
 footer { border-top: 1px solid var(--line); color: var(--quiet); font-size: .85rem; padding-bottom: 1rem; }
 
@@ -79,13 +80,13 @@ code { overflow-wrap: anywhere; }
 .why { margin: 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 .why li { margin: .25rem 0; }
 
-.cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 11.5rem), 1fr)); }
+.cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); }
 .cards .card { margin: 0; }
 .card .label { color: var(--quiet); font-size: .85rem; margin: 0; }
 .card .figure { font-size: 1.5rem; line-height: 1.3; font-weight: 620; letter-spacing: -.02em; margin: .1rem 0; }
 .card .note { color: var(--quiet); font-size: .85rem; margin: 0; }
 
-.charts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
+.charts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 8px; background: var(--paper); min-width: 0; }
 figcaption p { color: var(--quiet); font-size: .88rem; margin: 0 0 .5rem; }
 svg { display: block; width: 100%; height: auto; }
@@ -108,10 +109,12 @@ table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding: .6rem .8rem .3rem; color: var(--quiet); font-size: .85rem; }
 th, td { padding: .42rem .8rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { border-top: 0; font-size: .82rem; color: var(--quiet); font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; white-space: nowrap; }
+tbody th p { white-space: normal; min-width: 14rem; }
+table code { font-size: .84em; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.time, td code, th code { white-space: nowrap; }
-td.wide { min-width: 16rem; overflow-wrap: anywhere; }
+td.wide { min-width: 20rem; overflow-wrap: anywhere; }
 td.wide code { white-space: normal; }
 tbody tr:hover { background: color-mix(in srgb, var(--soft) 45%, transparent); }
 
@@ -150,8 +153,8 @@ button.plain:hover { background: var(--soft); }
 
 @media (max-width: 40rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
-  nav { order: 3; flex-basis: 100%; margin: 0 -.5rem; }
-  nav a { padding: .45em .6em; }
+  header nav { order: 3; flex-basis: 100%; margin: 0 -.5rem; }
+  header nav a { padding: .45em .42em; font-size: .94rem; }
   h1 { font-size: 1.4rem; margin-top: 1.1rem; }
   .filter .field, .search .field { flex-basis: 100%; max-width: none; }
   .facts dt { flex-basis: 7rem; }

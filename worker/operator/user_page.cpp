@@ -51,7 +51,7 @@ void put_state(Visit& visit, const Json& story, const std::string& user) {
   facts.add_time("Ends", at(state, "ends_at"));
   facts.add_time("Trial ends", at(state, "trial_end"));
   facts.add("May purchase", words(at(state, "can_purchase")));
-  facts.add_code("Credits", counted(at(credits, "available")) + " available",
+  facts.add_link("Credits", counted(at(credits, "available")) + " available",
                  Link("/credits").with("user", user));
   facts.add("Mode", words(at(story, "mode")));
   if (!at(state, "scheduled_change").is_null())
@@ -145,19 +145,21 @@ void put_entitlements(Visit& visit, const Answer& answer) {
     return;
   }
   Table table(visit, "What the user may do now",
-              {"Feature", "Allowed", "#Limit", "#Used", "#Left", "Resets", "Why"});
+              {"Feature", "Allowed", "#Limit", "#Used", "#Left", "Next reset", "From", "Why"});
   for (const auto& [name, feature] : features.items()) {
     const std::string called = features.is_object() ? name : words(at(feature, "feature"));
+    const bool unlimited = flag_of(feature, "unlimited");
     const auto row = table.row();
     {
       const auto head = table.head();
       put_code(html, called);
     }
     table.add_badge(flag_of(feature, "allowed") ? "yes" : "no");
-    table.add_number(counted(at(feature, "limit")));
+    table.add_number(unlimited ? "unlimited" : counted(at(feature, "limit")));
     table.add_number(counted(at(feature, "used")));
     table.add_number(counted(at(feature, "remaining")));
-    table.add_time(at(feature, "resets_at"));
+    table.add_time(at(feature, "next_reset_at"));
+    table.add_code(words(at(feature, "source")));
     table.add(words(at(feature, "reason")));
   }
 }
@@ -171,6 +173,10 @@ void put_customers(Visit& visit, const Json& story, const std::string& user) {
               "Those who wait for a link are under Parked.");
     return;
   }
+  {
+    const auto line = html.open("p");
+    html.link(Link("/events").with("user", user), "All events of this user");
+  }
   Table table(visit, "Who pays for this user", {"Customer", "Linked by", "Also claimed by"});
   for (const Json& link : links) {
     const std::string id = words(at(link, "stripe_customer_id"));
@@ -183,8 +189,6 @@ void put_customers(Visit& visit, const Json& story, const std::string& user) {
     const std::string other = words(at(link, "conflict_user_id"));
     table.add_code(other, Link("/conflict").with("customer", id));
   }
-  const auto line = html.open("p");
-  html.link(Link("/events").with("user", user), "All events of this user");
 }
 
 }  // namespace
