@@ -104,7 +104,7 @@ i.badly { background: var(--bar-bad); }
 details { margin-top: .5rem; }
 summary { cursor: pointer; color: var(--accent); font-size: .88rem; width: fit-content; }
 
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--paper); margin: .6rem 0; }
+.scroll { position: relative; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--paper); margin: .6rem 0; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding: .6rem .8rem .3rem; color: var(--quiet); font-size: .85rem; }
 th, td { padding: .42rem .8rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
