@@ -36,7 +36,7 @@ void put_worker(Visit& visit) {
   for (const auto& [reason, count] : metrics.rejected) rejected += count;
   Facts facts(visit);
   facts.add_badge("Webhooks", now.ready ? "ready" : "not ready");
-  facts.add("Mode", visit.worker.mode());
+  facts.add("Mode", visit.worker.mode() + (now.shadow ? ", beside another handler (shadow)" : ""));
   facts.add("Worker", PG_BILLING_VERSION);
   facts.add("Extension", visit.worker.extension_version());
   facts.add("In its queue", counted(now.queue_events) + " events, " + counted(now.queue_bytes) + " bytes");
