@@ -99,7 +99,7 @@ void Server::drain() {
 }
 
 void Server::end_when_drained() {
-  if (sessions_->size() == 0 && !deliveries_.busy()) {
+  if (sessions_->size() == 0 && !deliveries_.busy() && !(desk_ && desk_->busy())) {
     stop(0);
   } else if (Clock::now() >= drain_until_) {
     log::Line(log::Level::warning, "drain_timeout")

@@ -295,3 +295,22 @@ def test_slow_pages_delay_no_webhook_and_end_in_time(database, page):
     assert any("longer than 10 seconds" in answer.text for answer in answers)
     blocker.rollback()
     assert page.get("/alerts").status == 200
+
+
+def test_what_was_asked_for_is_answered_before_the_worker_ends(database, page):
+    blocker = database.connect()
+    blocker.autocommit = False
+    database.execute("LOCK TABLE {s}.billing_alert_thresholds IN ACCESS EXCLUSIVE MODE", connection=blocker)
+    answers = []
+    asker = threading.Thread(target=lambda: answers.append(page.get("/alerts")))
+    asker.start()
+    until(lambda: database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_billing operator'"
+                                 " AND wait_event_type = 'Lock'"), "the page waits")
+    page.worker.process.terminate()
+    until(lambda: logged(page.worker, "draining"), "the worker drains")
+    time.sleep(0.5)
+    assert page.worker.running()
+    blocker.rollback()
+    asker.join()
+    assert answers[0].status == 200
+    assert page.worker.process.wait(10) == 0

@@ -61,6 +61,7 @@ Response problem_page(Visit& visit, const Failure& failure) {
   visit.title = failure.status() == 404   ? "Not found"
                 : failure.status() == 403 ? "Not allowed"
                 : failure.status() < 500  ? "That did not work"
+                : failure.status() == 500 ? "Something is wrong here"
                                           : "No answer from the database";
   put_failure(visit.html, failure);
   return page_of(visit);
@@ -73,6 +74,12 @@ void note_refusal(const Request& request, const Refusal& refusal) {
       .add("reason", refusal.reason)
       .add("path", request.path)
       .add("remote", request.remote);
+}
+
+Failure unforeseen(const std::exception& problem) {
+  log::Line(log::Level::error, "operator_page_failed").add("error", problem.what());
+  return {500, std::string("the page could not be made: ") + problem.what(),
+          "This is a mistake in pg_billing: please report it, with the page's address."};
 }
 
 Refusal wrong_method(const char* allowed) {
@@ -99,6 +106,7 @@ void Desk::take(asio::ip::tcp::socket socket, const TlsContext& tls) {
 }
 
 asio::awaitable<Response> Desk::answer(std::shared_ptr<Visit> visit) {
+  const auto held = answering_;
   Response response;
   if (auto at_once = answer_at_once(*visit)) {
     response = std::move(*at_once);
@@ -186,6 +194,8 @@ asio::awaitable<Response> Desk::visit_page(Visit& visit) {
       co_await route->put(visit);
     } catch (const Failure& problem) {
       failure = problem;
+    } catch (const std::exception& problem) {
+      failure = unforeseen(problem);
     }
   }
   co_return failure ? problem_page(visit, *failure) : page_of(visit);
@@ -202,6 +212,8 @@ asio::awaitable<Response> Desk::change(Visit& visit, bool program) {
       done = co_await change->make(visit);
     } catch (const Failure& problem) {
       failure = problem;
+    } catch (const std::exception& problem) {
+      failure = unforeseen(problem);
     }
   }
   log::Line(failure ? log::Level::warning : log::Level::info, "operator_change")

@@ -21,6 +21,8 @@ class Desk {
   void use_tls(TlsContext context) { listener_.use_tls(std::move(context)); }
   void start() { listener_.start(); }
   void stop() { listener_.stop(); }
+  // Whether something that was asked for is not answered yet.
+  bool busy() const { return answering_.use_count() > 1; }
   void sweep(Clock::time_point now) { connections_->sweep(now); }
 
  private:
@@ -40,6 +42,7 @@ class Desk {
   SignIns sign_ins_;
   std::shared_ptr<Connections> connections_;
   std::shared_ptr<int> sessions_ = std::make_shared<int>(0);  // each holds it, too
+  std::shared_ptr<int> answering_ = std::make_shared<int>(0);
   Listener listener_;
 };
 

@@ -105,16 +105,16 @@ void put_filter(Visit& visit) {
 
 void put_event_table(Visit& visit, std::string_view caption, const Json& events) {
   Html& html = visit.html;
-  Table table(visit, caption, {"Received", "Event", "Outcome", "Type", "Customer", "Why"});
+  Table table(visit, caption, {"Received", "Outcome", "Event", "Type", "Customer", "Why"});
   for (const Json& event : events) {
     const auto row = table.row();
     table.add_time(at(event, "created_at"));
+    table.add_badge(words(at(event, "outcome")));
     const std::string id = words(at(event, "stripe_event_id"));
     {
       const auto name = table.head();
       put_code(html, id, Link("/event").with("id", id));
     }
-    table.add_badge(words(at(event, "outcome")));
     table.add_code(words(at(event, "event_type")));
     const std::string customer = words(at(event, "stripe_customer_id"));
     table.add_code(customer, Link("/events").with("customer", customer));

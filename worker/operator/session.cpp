@@ -21,6 +21,7 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::uint32_t kHeadBytes = 16 * 1024;
 constexpr std::uint64_t kBodyBytes = 64 * 1024;
 constexpr auto kReadLimit = std::chrono::seconds(10);
+constexpr std::size_t kLingerBytes = 1024 * 1024;
 constexpr auto kWriteLimit = std::chrono::seconds(10);
 
 using Parser = http::request_parser<http::string_body>;
@@ -98,6 +99,16 @@ Response refusal(int status) {
   return response;
 }
 
+// Closing while the client still sends would make its kernel throw our answer away.
+asio::awaitable<void> linger(Transport& transport) {
+  std::string ignored;
+  for (std::size_t total = 0; total < kLingerBytes; total += ignored.size()) {
+    ignored.clear();
+    const bool more = co_await transport.read_raw(ignored, kReadBytes);
+    if (!more) break;
+  }
+}
+
 asio::awaitable<void> run(asio::io_context& io, std::shared_ptr<Transport> transport, Answerer answer,
                           Request known, std::shared_ptr<void>) {
   {
@@ -128,6 +139,7 @@ asio::awaitable<void> run(asio::io_context& io, std::shared_ptr<Transport> trans
   const std::string bytes = serialise(response);
   const bool written = co_await transport->write(bytes);
   if (written) co_await transport->finish();
+  if (written && *status != 0) co_await linger(*transport);
 }
 
 }  // namespace

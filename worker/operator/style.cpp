@@ -154,9 +154,11 @@ button.plain:hover { background: var(--soft); }
 @media (max-width: 40rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
   header nav { order: 3; flex-basis: 100%; margin: 0 -.5rem; }
-  header nav a { padding: .45em .42em; font-size: .94rem; }
+  header nav ul { gap: 0; justify-content: space-between; }
+  header nav a { padding: .5em .45em; font-size: .9rem; }
   h1 { font-size: 1.4rem; margin-top: 1.1rem; }
-  .filter .field, .search .field { flex-basis: 100%; max-width: none; }
+  .filter .field { flex-basis: 8rem; max-width: none; }
+  .filter .field:has([type=datetime-local]), .search .field { flex-basis: 100%; max-width: none; }
   .facts dt { flex-basis: 7rem; }
   th, td { padding: .4rem .6rem; }
 }
