@@ -53,12 +53,11 @@ void put_figures(Visit& visit, const Answer& windows, const Answer& waiting) {
   const auto cards = html.open("div", {{"class", "cards"}});
   for (const Json& window : windows.rows) {
     if (words(at(window, "span")) != "24 hours") continue;
-    put_card(html, "Received in 24 hours", counted(at(window, "received")),
-             counted(at(window, "duplicates")) + " further deliveries");
+    put_card(html, "In 24 hours", counted(at(window, "received")),
+             "received; " + counted(at(window, "duplicates")) + " further deliveries");
     put_card(html, "Did not fail", percent(at(window, "success_rate")),
              counted(at(window, "failed")) + " failed");
-    put_card(html, "Takes effect within", lasting(at(window, "p95_processing_seconds")),
-             "95 of 100, in 24 hours");
+    put_card(html, "Takes effect within", lasting(at(window, "p95_processing_seconds")), "95 % of them");
   }
   for (const Json& row : waiting.rows) {
     put_card(html, "Parked", counted(at(row, "parked")), "wait for a user or for something not told yet");
@@ -70,8 +69,8 @@ void put_figures(Visit& visit, const Answer& windows, const Answer& waiting) {
 void put_windows(Visit& visit, const Answer& windows) {
   if (windows.failure) return;
   Table table(visit, "Events by time of receipt",
-              {"Last", "#Received", "#Processed", "#Ignored", "#Parked", "#Failed", "#Processing, 95 of 100",
-               "#Delivery, 95 of 100", "Last received"});
+              {"Last", "#Received", "#Processed", "#Ignored", "#Parked", "#Failed", "#Processing, 95 %",
+               "#Delivery, 95 %", "Last received"});
   for (const Json& window : windows.rows) {
     const auto row = table.row();
     visit.html.put("th", {{"scope", "row"}}, words(at(window, "span")));

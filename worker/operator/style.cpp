@@ -86,10 +86,10 @@ code { overflow-wrap: anywhere; }
 .card .figure { font-size: 1.5rem; line-height: 1.3; font-weight: 620; letter-spacing: -.02em; margin: .1rem 0; }
 .card .note { color: var(--quiet); font-size: .85rem; margin: 0; }
 
-.charts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
+.charts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, max(26rem, 50% - .4rem)), 1fr)); }
 figure { margin: 0; padding: 1rem 1.1rem; border: 1px solid var(--line); border-radius: 8px; background: var(--paper); min-width: 0; }
 figcaption p { color: var(--quiet); font-size: .88rem; margin: 0 0 .5rem; }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; max-width: 40rem; height: auto; }
 svg text { font-size: 12px; fill: var(--quiet); }
 .grid { stroke: var(--line); stroke-width: 1; }
 .axis { stroke: var(--quiet); stroke-width: 1; }
@@ -114,7 +114,7 @@ tbody th p { white-space: normal; min-width: 14rem; }
 table code { font-size: .84em; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.time, td code, th code { white-space: nowrap; }
-td.wide { min-width: 20rem; overflow-wrap: anywhere; }
+td.wide { min-width: 17rem; overflow-wrap: anywhere; }
 td.wide code { white-space: normal; }
 tbody tr:hover { background: color-mix(in srgb, var(--soft) 45%, transparent); }
 
@@ -160,7 +160,8 @@ button.plain:hover { background: var(--soft); }
   .filter .field { flex-basis: 8rem; max-width: none; }
   .filter .field:has([type=datetime-local]), .search .field { flex-basis: 100%; max-width: none; }
   .facts dt { flex-basis: 7rem; }
-  th, td { padding: .4rem .6rem; }
+  th, td, caption { padding-left: .6rem; padding-right: .6rem; }
+  tbody th p { min-width: 12.5rem; }
 }
 @media (prefers-reduced-motion: no-preference) { a, button { transition: background-color .12s; } }
 @media print { header, .filter, .change, .pager, details { display: none; } body { background: #fff; } }
