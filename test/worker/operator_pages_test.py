@@ -104,12 +104,12 @@ def test_a_payload_is_shown_without_what_is_personal(database, page):
     intent = {"id": "pi_1", "object": "payment_intent", "customer": "cus_ada", "amount": 2900, "currency": "eur",
               "client_secret": "pi_1_secret_hush", "receipt_email": "ada@example.com", "status": "succeeded",
               "shipping": {"name": "Ada Lovelace", "address": {"line1": "12 Lane"}}, "created": ada.clock,
-              "metadata": {"seen": "yes"}, "livemode": False}
+              "metadata": {"item_id": "course_7", "note": "her mother pays"}, "livemode": False}
     database.process(*events, event("evt_pi", "payment_intent.succeeded", intent, ada.clock))
     answer = page.get("/event?id=evt_pi")
-    for hidden in ("hush", "ada@example.com", "Lovelace", "12 Lane"):
+    for hidden in ("hush", "ada@example.com", "Lovelace", "12 Lane", "her mother"):
         assert hidden not in answer.body
-    assert '"seen": "yes"' in answer.text and '"amount": 2900' in answer.text
+    assert '"item_id": "course_7"' in answer.text and '"amount": 2900' in answer.text
     assert "ada@example.com" not in "".join(page.get(path).body for path in ("/events", "/user?id=user_ada", "/parked"))
 
 
@@ -159,7 +159,8 @@ def test_a_users_whole_story(database, page):
     plan = {"id": "pro", "prices": [{"price_id": "price_pro_monthly", "cycle": "monthly"}],
             "features": {"messages": {"limit": 1234, "window": "month"}}}
     database.execute("SELECT {s}.upsert_plan(%s, 'tests')", (json.dumps(plan),))
-    database.process(*subscriber("ada", "user_ada")[1])
+    ada, events = subscriber("ada", "user_ada")
+    database.process(*events)
     answer = page.get("/user?id=user_ada")
     assert answer.status == 200, answer.text
     for said in ("user_ada has access", "sub_ada", "cus_ada", "subscription_activated", "messages yes 1,234", "All events of this user"):
@@ -169,6 +170,9 @@ def test_a_users_whole_story(database, page):
     database.execute("SELECT {s}.rename_user('user_ada', 'user_lovelace', 'married')")
     assert "the user is now user_lovelace" in page.get("/user?id=user_ada").text
     assert "former id (renamed)" in page.get("/users?q=user_ada").text
+    database.process(ada.ended())
+    database.execute("SELECT {s}.erase_user('user_lovelace', 'asked for')")
+    assert "Who this user is was erased at 2" in page.get("/user?id=user_lovelace").text
 
 
 def test_users_are_found_by_their_address(database, page):

@@ -199,6 +199,10 @@ Void put_user(Visit& visit) {
   const Json told = co_await visit.rows("SELECT {s}.explain_user($1) AS story", user);
   const Json alias =
       co_await visit.rows("SELECT a.now_user_id, a.kind FROM {s}.user_aliases a WHERE a.user_id = $1", user);
+  const Json erased = co_await visit.rows(
+      "SELECT u.erased_at AT TIME ZONE 'UTC' AS at FROM {s}.billing_users u"
+      " WHERE u.user_id = $1 AND u.erased_at IS NOT NULL",
+      user);
   const Json payments = co_await visit.rows(kPayments, user);
   const Json enrollments = co_await visit.rows(kEnrollments, user);
   const Answer entitlements = co_await visit.try_rows("SELECT {s}.get_user_entitlements($1) AS told", user);
@@ -217,6 +221,12 @@ Void put_user(Visit& visit) {
     const auto line = html.open("p", {{"class", "notice"}});
     html.text("This id was " + words(at(alias.front(), "kind")) + ": the user is now ");
     html.link(Link("/user").with("id", now), now);
+    html.text(".");
+  }
+  if (!erased.empty()) {
+    const auto line = html.open("p", {{"class", "notice"}});
+    html.text("Who this user is was erased at ");
+    put_time(html, at(erased.front(), "at"));
     html.text(".");
   }
   put_why(visit, story);
