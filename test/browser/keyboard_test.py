@@ -22,6 +22,7 @@ class Keyboard:
         before = self.driver.find_element("tag name", "html")
         self.press(Keys.ENTER)
         WebDriverWait(self.driver, 20).until(staleness_of(before))
+        WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script("return document.readyState") == "complete")
         return self
 
     @property

@@ -1,5 +1,6 @@
 """Chromium, and the pages that it looks at."""
-import pytest
+from selenium import webdriver
+from selenium.webdriver.support import wait
 
 from harness.operator_page import TOKEN
 
@@ -14,7 +15,6 @@ class Browser:
     """Chromium without a window."""
 
     def __init__(self):
-        webdriver = pytest.importorskip("selenium.webdriver")
         options = webdriver.ChromeOptions()
         # --no-sandbox: Chromium's sandbox refuses root, which containers run as.
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -41,4 +41,5 @@ def sign_in(browser, page):
     browser.driver.get(page.url + "/sign-in")
     browser.driver.find_element("name", "token").send_keys(TOKEN)
     browser.driver.find_element("css selector", "main button").click()
-    assert browser.driver.find_element("tag name", "h1").text == "Overview"
+    # A click does not wait for what it leads to.
+    wait.WebDriverWait(browser.driver, 20).until(lambda driver: driver.title.startswith("Overview"))
