@@ -2,11 +2,9 @@
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.wait import WebDriverWait
 
 from harness.operator_page import TOKEN
-from scene import sign_in
+from scene import another_page, sign_in
 
 
 class Keyboard:
@@ -19,10 +17,8 @@ class Keyboard:
 
     def go(self):
         """Enter, and what it leads to."""
-        before = self.driver.find_element("tag name", "html")
-        self.press(Keys.ENTER)
-        WebDriverWait(self.driver, 20).until(staleness_of(before))
-        WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script("return document.readyState") == "complete")
+        with another_page(self.driver):
+            self.press(Keys.ENTER)
         return self
 
     @property

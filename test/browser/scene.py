@@ -1,5 +1,8 @@
 """Chromium, and the pages that it looks at."""
+import contextlib
+
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.support import wait
 
 from harness.operator_page import TOKEN
@@ -37,9 +40,20 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
+@contextlib.contextmanager
+def another_page(driver):
+    """What is done here leads to another page, which is there afterwards: neither a click nor a key waits for that."""
+    driver.execute_script("document.documentElement.dataset.before = 'yes'")
+    yield
+    # Between two pages there is nothing to ask.
+    patience = wait.WebDriverWait(driver, 20, 0.1, ignored_exceptions=[WebDriverException])
+    patience.until(lambda _: driver.execute_script(
+        "return document.readyState === 'complete' && !document.documentElement.dataset.before"))
+
+
 def sign_in(browser, page):
     browser.driver.get(page.url + "/sign-in")
     browser.driver.find_element("name", "token").send_keys(TOKEN)
-    browser.driver.find_element("css selector", "main button").click()
-    # A click does not wait for what it leads to.
-    wait.WebDriverWait(browser.driver, 20).until(lambda driver: driver.title.startswith("Overview"))
+    with another_page(browser.driver):
+        browser.driver.find_element("css selector", "main button").click()
+    assert browser.driver.title.startswith("Overview")
