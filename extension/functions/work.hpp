@@ -34,7 +34,7 @@ struct Work {
   std::string redacted;  // what `payload` is of, once it was redacted
   std::string endpoint;
   std::string id;
-  bool wants_fetch = false;  // it names an object that only the API has
+  bool wants_fetch = false;    // it names an object that only the API has
   std::optional<Event> event;  // none when the payload cannot be read
   std::string customer;  // whom it is about: the event's own customer, or its invoice's; "" when unknown
 
