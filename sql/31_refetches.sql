@@ -21,7 +21,7 @@ CREATE INDEX stripe_refetches_queue_idx ON stripe_refetches (next_attempt_at) WH
 CREATE INDEX stripe_refetches_settled_idx ON stripe_refetches (settled_at) WHERE settled_at IS NOT NULL;
 COMMENT ON TABLE stripe_refetches IS 'objects that a worker with a secret key fetches from Stripe''s API, and those that it has fetched within a day';
 COMMENT ON COLUMN stripe_refetches.wanted_after IS 'a fetch settles it that began in a later second than this';
-COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'when it may be claimed: while somebody has it, when the lease ends; infinity once it is given up';
+COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'when it may be claimed: while somebody has it, when the lease ends';
 
 CREATE FUNCTION claim_stripe_refetches(max_rows integer DEFAULT 20)
     RETURNS TABLE (stripe_account text, livemode boolean, object_type text, object_id text, reason text, fetch_id text)
@@ -30,7 +30,7 @@ CREATE FUNCTION claim_stripe_refetches(max_rows integer DEFAULT 20)
 #variable_conflict use_column
 BEGIN
     IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1000 THEN
-        RAISE EXCEPTION 'max_rows is %, not between 1 and 1000', max_rows
+        RAISE EXCEPTION 'max_rows must be between 1 and 1000, not %', coalesce(max_rows::text, 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Claim what is fetched within five minutes.';
     END IF;
     RETURN QUERY
@@ -50,20 +50,34 @@ COMMENT ON FUNCTION claim_stripe_refetches(integer) IS
 
 CREATE FUNCTION postpone_stripe_refetch(stripe_account text, livemode boolean, object_type text, object_id text, error text)
     RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+#variable_conflict use_column
+BEGIN
+    IF coalesce(postpone_stripe_refetch.error, '') = '' THEN
+        RAISE EXCEPTION 'error must not be empty'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Say why the object could not be fetched.';
+    END IF;
+    -- What is settled meanwhile stays so.
     UPDATE @extschema@.stripe_refetches f
        SET error = left(postpone_stripe_refetch.error, 1000),
-           next_attempt_at = CASE WHEN f.attempts >= s.value::integer THEN 'infinity'
-                                  ELSE now() + least(interval '1 hour', interval '5 seconds' * power(2, f.attempts)) END
-      FROM @extschema@.get_billing_settings() s
-     WHERE s.name = 'retry_limit' AND f.settled_at IS NULL
+           next_attempt_at = now() + least(interval '1 day', interval '5 seconds' * power(2, least(f.attempts, 20)))
+     WHERE f.settled_at IS NULL
        AND (f.stripe_account, f.livemode, f.object_type, f.object_id)
            = (postpone_stripe_refetch.stripe_account, postpone_stripe_refetch.livemode,
-              postpone_stripe_refetch.object_type, postpone_stripe_refetch.object_id)
+              postpone_stripe_refetch.object_type, postpone_stripe_refetch.object_id);
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM @extschema@.stripe_refetches f
+                                  WHERE (f.stripe_account, f.livemode, f.object_type, f.object_id)
+                                        = (postpone_stripe_refetch.stripe_account, postpone_stripe_refetch.livemode,
+                                           postpone_stripe_refetch.object_type, postpone_stripe_refetch.object_id)) THEN
+        RAISE EXCEPTION 'nobody has asked for % "%"', coalesce(postpone_stripe_refetch.object_type, 'null'),
+                        coalesce(postpone_stripe_refetch.object_id, 'null')
+            USING ERRCODE = 'no_data_found', HINT = 'Pass what claim_stripe_refetches() returned.';
+    END IF;
+END
 $$;
 COMMENT ON FUNCTION postpone_stripe_refetch(text, boolean, text, text, text) IS
-    'says why an object could not be fetched; it is tried again later and later, and given up after retry_limit times';
+    'says why an object could not be fetched; it is tried again later and later, at the end once a day';
 
 CREATE FUNCTION request_stale_refetches(max_rows integer DEFAULT 500)
     RETURNS integer
@@ -72,6 +86,10 @@ CREATE FUNCTION request_stale_refetches(max_rows integer DEFAULT 500)
 DECLARE
     requested integer;
 BEGIN
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1, not %', coalesce(max_rows::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for 500.';
+    END IF;
     DELETE FROM @extschema@.stripe_refetches f WHERE f.settled_at < now() - interval '1 day';
     -- Stripe renews about an hour after the period's end. Whose subscription is on a test clock lives at another time.
     INSERT INTO @extschema@.stripe_refetches AS f
