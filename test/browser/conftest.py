@@ -1,24 +1,18 @@
 """Fixtures: Debian's Chromium, axe-core, and a database that has something on every page."""
 import shutil
-import subprocess
 
 import pytest
 
 from harness.life import Life, flat
+from harness.npm import npm_package
 from harness.operator_page import OperatorPage
 from scene import Browser
+
 
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory):
     """axe-core's source, as a page may run it."""
-    if not shutil.which("npm"):
-        pytest.fail("npm is missing: run scripts/install-deps")
-    directory = tmp_path_factory.mktemp("axe")
-    install = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "--no-package-lock", "axe-core"],
-                             cwd=directory, capture_output=True, text=True, timeout=300)
-    if install.returncode:
-        pytest.skip("axe-core can't be had here: " + install.stderr[-300:])
-    return (directory / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    return (npm_package(tmp_path_factory.mktemp("axe"), "axe-core") / "axe.min.js").read_text()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from harness.examples import run_example
 from harness.life import Life, flat
 from harness.objects import MONTH, Price
 from harness.stripe import Sender, post
+from harness.waiting import until
 
 ENDPOINT = {"checkout.session.completed", "customer.subscription.updated", "customer.subscription.deleted",
             "invoice.payment_failed", "invoice.payment_succeeded", "customer.updated"}
@@ -33,13 +34,6 @@ GROUP BY sp.name;
 """
 SUBSCRIPTIONS = "SELECT * FROM user_subscriptions WHERE user_id = '<user-id>';"
 AUDIT = "SELECT * FROM audit_logs WHERE action LIKE 'subscription%' ORDER BY created_at DESC LIMIT 20;"
-
-
-def until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 class Workshop:

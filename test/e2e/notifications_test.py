@@ -9,6 +9,7 @@ import pytest
 from harness import objects
 from harness.life import Life, flat
 from harness.receiver import SECRET, Receiver, verify
+from harness.waiting import until
 
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another key of thirty-two bytes!").decode()
 
@@ -17,13 +18,6 @@ def told(database, user_id=None):
     return [(row["kind"], row["status"]) for row in database.rows(
         "SELECT kind, status FROM {s}.billing_notifications WHERE %s IS NULL OR user_id = %s ORDER BY created_at,"
         " (payload ->> 'sequence')::bigint NULLS LAST, dedupe_key", (user_id, user_id))]
-
-
-def until(condition, what, timeout=20):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def pending(database):

@@ -1,9 +1,12 @@
 """What webhooks leave in doubt, settled by asking the (simulated) account."""
 import contextlib
 import http.server
+import itertools
 import json
+import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -11,6 +14,8 @@ from harness import objects
 from harness.life import Life, event
 from harness.objects import PRO, PRO_YEARLY
 from harness.stripe import Sender
+from harness.waiting import until
+from harness.worker import SECRET, binary, free_port
 
 KEY = "sk_test_0123456789abcdef"
 
@@ -25,6 +30,10 @@ class Account(http.server.ThreadingHTTPServer):
         self.clock = None      # seconds; None: now
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
 
     @property
     def environment(self):
@@ -62,21 +71,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def account():
     with contextlib.closing(Account()) as running:
         yield running
-        running.shutdown()
-
-
-def close(self):
-    self.server_close()
-
-
-Account.close = close
-
-
-def until(condition, what="", timeout=40):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def settled(database, count=1):
@@ -119,7 +113,6 @@ def test_what_is_ambiguous_is_settled(any_database, workers, account):
 
 def test_any_order_of_events_and_fetches_gives_the_same(databases):
     """A fetch is one more event: the rule of order does not care when it comes."""
-    import itertools
     life = Life("ada", items=((PRO, 1),))
     told = [life.customer_created(metadata={"user_id": "ada"}), life.subscribed()]
     pair = two_of_one_second(life)
@@ -140,7 +133,7 @@ def test_any_order_of_events_and_fetches_gives_the_same(databases):
 
 def test_a_fetch_of_the_same_second_settles_nothing_and_the_next_one_does(database, workers, account):
     life = Life("ada", items=((PRO, 1),), start=int(time.time()) - 60)
-    worker = workers(database, environment=account.environment)
+    workers(database, environment=account.environment)
     database.process(life.customer_created(metadata={"user_id": "ada"}), life.subscribed())
     account.objects["/v1/subscriptions/sub_ada"] = {**life.subscription, "metadata": {"user_id": "ada", "note": "third"}}
     account.clock = life.clock + 2  # less the time that it takes, and one: the second in question
@@ -232,10 +225,43 @@ def test_without_a_key_it_stays_flagged(database, worker):
     assert database.state("ada")["ambiguous"] and not settled(database)
 
 
+def test_a_whole_account_settles_what_its_events_leave_open(database, workers):
+    """Events that are lost, in bursts of one second: in the end what was in doubt is as the account has it, whose API
+    answers with 429, 500 and broken connections now and then."""
+    api = f"127.0.0.1:{free_port()}"
+    worker = workers(database, environment={"STRIPE_SECRET_KEY": KEY, "STRIPE_API_BASE": f"http://{api}", "STRIPE_API_RATE": "500"})
+    command = [binary(), "simulate", "--serve", api, "--post", worker.webhook, "--customers", "30", "--end", "now", "--noise", "0",
+               "--bursts", "0.6", "--drop", "0.2", "--lose", "--api-faults", "0.2"]
+    with subprocess.Popen(command, env={"STRIPE_WEBHOOK_SECRET": SECRET}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as simulation:
+        try:
+            assert any("the history has ended" in line for line in simulation.stderr)
+            database.value("SELECT {s}.request_stale_refetches()")
+            until(lambda: database.value("SELECT count(*) FROM {s}.stripe_refetches WHERE settled_at IS NULL") == 0, "all is settled", 90)
+            wanted = database.rows("SELECT object_type, object_id, reason FROM {s}.stripe_refetches")
+            assert {"ambiguous", "stale"} <= {row["reason"] for row in wanted}
+            for row in wanted:
+                if row["object_type"] != "subscription":
+                    continue
+                question = urllib.request.Request(f"http://{api}/v1/subscriptions/{row['object_id']}", headers={"Authorization": f"Bearer {KEY}"})
+                truth = until(lambda question=question: answer_to(question), "an answer")
+                stored = database.value("SELECT object FROM {s}.stripe_objects WHERE object_type = 'subscription' AND object_id = %s", (row["object_id"],))
+                assert stored == truth
+            assert database.value("SELECT count(*) FROM {s}.stripe_objects WHERE ambiguous") == 0
+        finally:
+            simulation.terminate()
+
+
+def answer_to(question):
+    """None where the simulated API breaks off, as it does now and then."""
+    try:
+        with urllib.request.urlopen(question, timeout=10) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("base, message", [("http://api.example.com", "plain http to another machine"), ("ftp://x", "not an http or https URL")])
 def test_the_key_goes_nowhere_else(base, message):
-    import subprocess
-    from harness.worker import binary
     run = subprocess.run([binary(), "serve"], env={"STRIPE_WEBHOOK_SECRET": "whsec_x", "STRIPE_SECRET_KEY": KEY, "STRIPE_API_BASE": base},
                          capture_output=True, text=True, timeout=20)
     assert run.returncode == 2 and message in run.stderr and KEY not in run.stderr

@@ -8,6 +8,7 @@ from harness.life import Life
 from harness.objects import PRO
 from harness.receiver import Receiver
 from harness.stripe import Sender
+from harness.waiting import until
 from harness.worker import Worker, binary
 
 
@@ -31,13 +32,6 @@ def shadow(workers, database, query="public.legacy", interval="200ms", environme
     database.create_role("billing_worker", "worker")
     database.execute("SELECT {s}.grant_billing_role('billing_worker', 'reader'); GRANT SELECT ON public.legacy TO billing_worker")
     return workers(database, arguments=["--shadow", "--shadow-interval", interval, "--shadow-query", query], environment=environment, **options)
-
-
-def until(condition, timeout=30):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def comparisons(worker):

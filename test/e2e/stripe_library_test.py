@@ -1,11 +1,11 @@
 """Stripe's official Node library signs and sends: our idea of the signature is not the judge of itself."""
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
+from harness.npm import npm_package
 from harness.life import Life, flat
 
 SENDER = """
@@ -30,13 +30,8 @@ const events = JSON.parse(require('fs').readFileSync(file));
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """A directory in which require('stripe') works."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.fail("node and npm are missing: run scripts/install-deps")
     directory = tmp_path_factory.mktemp("node")
-    install = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", "--no-package-lock", "stripe"],
-                             cwd=directory, capture_output=True, text=True, timeout=300)
-    if install.returncode:
-        pytest.skip("the stripe package can't be had here: " + install.stderr[-300:])
+    npm_package(directory, "stripe")
     return directory
 
 

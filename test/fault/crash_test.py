@@ -12,6 +12,7 @@ from harness.database import Database
 from harness.life import Life
 from harness.load import Load, lives
 from harness.stripe import post
+from harness.waiting import until
 
 LIVES = 60
 START = int(time.time()) - 600
@@ -42,13 +43,6 @@ def calm(durable):
     assert len(facts["user_subscriptions"]) == LIVES
     database.drop()
     return facts
-
-
-def until(condition, what, timeout=30):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.02)
 
 
 def check_against(database, calm):

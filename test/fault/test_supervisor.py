@@ -13,6 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.life import Life
 from harness.stripe import post
+from harness.waiting import until
 from harness.worker import SECRET, Worker, free_port
 
 SUPERVISOR = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_billing supervisor'"
@@ -25,15 +26,6 @@ def alive(pid):
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def until(condition, timeout=15.0):
-    """Waits for a true value and returns it."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not so within {timeout} s"
-        time.sleep(0.02)
-    return value
 
 
 def seconds_until_gone(pid, timeout=15.0):

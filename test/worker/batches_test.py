@@ -3,7 +3,8 @@ import threading
 import time
 
 from harness.stripe import Sender
-from wire import Wire, event, logged, request, stored, until
+from harness.waiting import until
+from wire import Wire, event, logged, request, stored
 
 
 def send(worker, bodies):

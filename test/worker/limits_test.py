@@ -3,7 +3,8 @@ import socket
 import time
 
 from harness.stripe import sign
-from wire import Wire, event, logged, request, stored, until
+from harness.waiting import until
+from wire import Wire, event, logged, request, stored
 
 HEAD = "POST /stripe/webhook HTTP/1.1\r\nHost: localhost\r\n"
 

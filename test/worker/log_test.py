@@ -7,8 +7,9 @@ import time
 
 from harness.life import Life, flat
 from harness.stripe import Sender, post, sign
+from harness.waiting import until
 from harness.worker import Worker, binary
-from wire import Wire, event, logged, request, until
+from wire import Wire, event, logged, request
 
 
 def test_each_event_has_one_line_with_its_outcome_and_activity(database, worker):

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from harness.operator_page import TOKEN, OperatorPage
+from harness.waiting import until
 from harness.worker import Worker, binary, free_port
-from wire import logged, until
+from wire import logged
 
 PAGES = ["/", "/events", "/parked", "/users", "/alerts", "/event?id=evt_1", "/user?id=user_1", "/credits?user=user_1",
          "/link?customer=cus_1", "/conflict?customer=cus_1"]

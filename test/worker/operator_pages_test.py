@@ -9,7 +9,8 @@ import pytest
 from harness.life import Life, event, flat
 from harness.operator_page import OperatorPage
 from harness.stripe import post
-from wire import event as small_event, logged, until
+from harness.waiting import until
+from wire import event as small_event, logged
 
 HOSTILE = '"><script>alert(1)</script><!-- \'&'
 

@@ -7,8 +7,9 @@ import pytest
 
 from harness.life import Life, flat
 from harness.stripe import Sender, post
+from harness.waiting import until
 from harness.worker import Worker
-from wire import event, logged, until
+from wire import event, logged
 
 SAMPLE = re.compile(r'([a-z_]+)(\{[a-z]+="[^"\\]*"\})? (\S+)')
 

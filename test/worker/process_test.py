@@ -12,8 +12,9 @@ import pytest
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.stripe import Sender, post
+from harness.waiting import until
 from harness.worker import Worker, binary
-from wire import Wire, event, logged, request, stored, until
+from wire import Wire, event, logged, request, stored
 
 
 def in_background(worker, body):

@@ -2,7 +2,8 @@
 import time
 
 from harness.stripe import sign
-from wire import Wire, event, logged, request, stored, until
+from harness.waiting import until
+from wire import Wire, event, logged, request, stored
 
 
 def post(worker, body, **options):

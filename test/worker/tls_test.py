@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from harness.waiting import until
 from harness.worker import Worker, binary
-from wire import Wire, event, logged, request, until
+from wire import Wire, event, logged, request
 
 
 def certificate(directory, name="localhost"):

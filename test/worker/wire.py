@@ -95,15 +95,6 @@ def request(body, secret, path="/stripe/webhook", fields="", signature=None):
     return f"{head}Stripe-Signature: {signature}\r\n{fields}\r\n".encode() + body
 
 
-def until(condition, what, timeout=15):
-    """Waits for a true value and returns it."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.02)
-    return value
-
-
 def stored(database):
     """The ids of the events in the inbox."""
     return {row["stripe_event_id"] for row in database.rows("SELECT stripe_event_id FROM {s}.stripe_events")}

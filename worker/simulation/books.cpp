@@ -5,11 +5,8 @@
 namespace billing::simulation {
 
 void Books::keep(const Emitted& event) {
+  advance(event.created);
   const std::lock_guard lock(mutex_);
-  if (event.created > last_) {
-    last_ = event.created;
-    last_at_ = std::chrono::steady_clock::now();
-  }
   if (event.snapshot.empty()) return;
   Json object = Json::parse(event.snapshot);
   const std::string type = text_of(object, "object").value_or("");
@@ -17,6 +14,13 @@ void Books::keep(const Emitted& event) {
   if (!object.contains("id")) return;
   // A subscription that is "deleted" is canceled, and goes on being answered.
   put(type, std::move(object), event.type.ends_with(".deleted") && type != "subscription");
+}
+
+void Books::advance(Seconds time) {
+  const std::lock_guard lock(mutex_);
+  if (time <= last_) return;
+  last_ = time;
+  last_at_ = std::chrono::steady_clock::now();
 }
 
 Seconds Books::now() const {

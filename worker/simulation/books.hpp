@@ -17,6 +17,9 @@ class Books {
  public:
   // An event has been made.
   void keep(const Emitted& event);
+  // The account has come to this time, whether anything has happened or not.
+  void advance(Seconds time);
+
   // The account's clock: the last thing that happened, and real time from then on.
   Seconds now() const;
 

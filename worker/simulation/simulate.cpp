@@ -68,6 +68,7 @@ int run_simulate(const std::vector<std::string>& arguments) {
   const Seconds as_of = options.as_of.value_or(history.end());
   if (output) output->finish(history, delivery.counts(), as_of);
   if (server) {
+    books.advance(history.end());
     std::cerr << "the history has ended" << std::endl;
     server->wait();
   }
