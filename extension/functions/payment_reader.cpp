@@ -18,8 +18,9 @@ pg::Statement of_customers(
 
 #define COLUMNS "o.object_type, o.object_id, o.stripe_customer_id, o.object, o.event_created"
 #define OF_KEY " o.stripe_account = k.account AND o.livemode = $3"
-// What has the payment's id or names it; charges also through an invoice (before basil), or that the intent
-// names, or that are known to belong to it; with the charges their refunds and disputes.
+// What has the payment's id or names it; charges also through an invoice (before basil: one that the payment
+// was known to be of, though its intent names it no more), or that the intent names, or that are known to
+// belong to it; with the charges their refunds and disputes.
 pg::Statement read_objects(
     "WITH k AS (SELECT * FROM unnest($1, $2) k(account, id)),"
     " own AS (SELECT k.account, k.id, " COLUMNS "  FROM k JOIN @stripe_objects o ON" OF_KEY
@@ -34,7 +35,9 @@ pg::Statement read_objects(
     "   AND o.object -> 'payment' ->> 'payment_intent' = k.id AND" OF_KEY
     "),"
     " told AS (SELECT * FROM own UNION ALL SELECT * FROM named UNION ALL SELECT * FROM paying),"
-    " invoices AS (SELECT DISTINCT t.account, t.id, t.object ->> 'invoice' AS invoice FROM told t),"
+    " invoices AS (SELECT t.account, t.id, t.object ->> 'invoice' AS invoice FROM told t"
+    "  UNION SELECT t.account, t.id, p.stripe_invoice_id FROM told t JOIN @payments p"
+    "   ON p.stripe_customer_id = t.stripe_customer_id AND p.payment_id = t.id),"
     " charges AS (SELECT k.account, k.id, " COLUMNS
     "  FROM invoices k JOIN @stripe_objects o ON o.parent_id = k.invoice AND o.object_type = 'charge'"
     "   AND" OF_KEY

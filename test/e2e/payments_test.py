@@ -305,6 +305,20 @@ def test_a_payment_names_its_invoice_in_both_shapes(database, order, status):
     assert database.rows(REBUILD) == []
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_payment_keeps_its_invoice_when_its_later_snapshots_do_not_name_it(database, order):
+    """Since basil neither charges nor intents name their invoice: an account that changes its version, or what is
+    fetched in a newer one, must not make older charges unfindable."""
+    database.link("user_ada", "cus_ada")
+    events = [told("old", "payment_intent.created", intent(invoice="in_1", status="requires_payment_method", amount_received=0), NOW - 90),
+              told("declined", "charge.failed", charge(id="ch_0", invoice="in_1", status="failed", paid=False, captured=False), NOW - 80),
+              told("new", "payment_intent.succeeded", intent(), NOW - 70)]
+    for index in order:
+        database.process(events[index])
+    assert database.value("SELECT stripe_invoice_id FROM {s}.payments") == "in_1"
+    assert database.rows(REBUILD) == []
+
+
 def test_the_mode_decides_what_an_item_is_worth(database):
     database.process(told("s", "checkout.session.completed", session(), NOW - 90))
     database.execute("SELECT {s}.set_billing_setting('mode', 'live', 'going live')")

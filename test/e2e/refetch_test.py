@@ -247,6 +247,7 @@ def test_a_whole_account_settles_what_its_events_leave_open(database, workers):
                 stored = database.value("SELECT object FROM {s}.stripe_objects WHERE object_type = 'subscription' AND object_id = %s", (row["object_id"],))
                 assert stored == truth
             assert database.value("SELECT count(*) FROM {s}.stripe_objects WHERE ambiguous") == 0
+            assert database.rows("SELECT * FROM {s}.rebuild_billing_state()") == []
         finally:
             simulation.terminate()
 
