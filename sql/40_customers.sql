@@ -57,15 +57,34 @@ CREATE FUNCTION fix_customer_links()
 COMMENT ON FUNCTION fix_customer_links() IS
     'links customers from what the mirror tells of them, and reports how many stay unlinked and why';
 
+CREATE FUNCTION linked_customer(user_id text)
+    RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT l.stripe_customer_id
+      FROM @extschema@.stripe_customer_links l
+     WHERE l.user_id = linked_customer.user_id
+       AND l.stripe_customer_id !~ '^(pi|ch|py|cs)_' -- a guest's payment is no customer
+       AND l.erased_at IS NULL -- whoever comes back is a new one
+       AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
+                        WHERE o.stripe_customer_id = l.stripe_customer_id AND o.object_type = 'customer' AND o.deleted)
+     ORDER BY l.linked_at, l.stripe_customer_id
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION linked_customer(text) IS 'the customer that a user pays as: the first that is linked and still there; null when there is none';
+
+-- The customer names its user in its metadata, so that whoever hears of it first links it.
 CREATE FUNCTION get_or_create_stripe_customer(user_id text, email text, options jsonb DEFAULT '{}')
     RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_column
 DECLARE
+    me       text := get_or_create_stripe_customer.user_id;
     customer text;
+    request  text;
 BEGIN
-    PERFORM @extschema@.check_user_id(user_id);
+    PERFORM @extschema@.check_user_id(me);
     IF options <> '{}' THEN
         RAISE EXCEPTION 'unknown options %', options
             USING ERRCODE = 'invalid_parameter_value', HINT = 'This function has no options yet.';
@@ -74,33 +93,36 @@ BEGIN
         RAISE EXCEPTION 'not an email address: "%"', email
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass the address, or null when there is none.';
     END IF;
-    SELECT l.stripe_customer_id INTO customer
-      FROM @extschema@.stripe_customer_links l
-     WHERE l.user_id = get_or_create_stripe_customer.user_id
-       AND l.stripe_customer_id !~ '^(pi|ch|py|cs)_' -- a guest's payment is no customer
-       AND l.erased_at IS NULL -- whoever comes back is a new one
-       AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
-                        WHERE o.stripe_customer_id = l.stripe_customer_id AND o.object_type = 'customer' AND o.deleted)
-     ORDER BY l.linked_at, l.stripe_customer_id
-     LIMIT 1;
+    customer := @extschema@.linked_customer(me);
     IF customer IS NOT NULL THEN
-        RETURN jsonb_build_object('status', 'linked', 'user_id', get_or_create_stripe_customer.user_id,
-                                  'stripe_customer_id', customer);
+        RETURN jsonb_build_object('status', 'linked', 'user_id', me, 'stripe_customer_id', customer);
     END IF;
     INSERT INTO @extschema@.billing_users AS u (user_id, email, customer_requested_at)
-    VALUES (get_or_create_stripe_customer.user_id, get_or_create_stripe_customer.email, now())
+    VALUES (me, get_or_create_stripe_customer.email, now())
     ON CONFLICT ON CONSTRAINT billing_users_pkey DO UPDATE
        SET email = coalesce(excluded.email, u.email),
            customer_requested_at = coalesce(u.customer_requested_at, excluded.customer_requested_at)
      WHERE u.customer_requested_at IS NULL
         OR (excluded.email IS NOT NULL AND u.email IS DISTINCT FROM excluded.email);
-    RETURN jsonb_build_object('status', 'creating', 'user_id', get_or_create_stripe_customer.user_id,
-                              'stripe_customer_id', NULL,
-                              'next_step', 'start a checkout with client_reference_id, or link_stripe_customer()');
+    -- Its row is locked, also where nothing was changed: nobody else asks for a customer of this user meanwhile.
+    SELECT r.request_id INTO request FROM @extschema@.stripe_requests r
+     WHERE r.user_id = me AND r.purpose = 'get_or_create_stripe_customer'
+       AND (r.finished_at IS NULL
+            -- Made, and its link is on its way: whose user was busy is linked within seconds.
+            OR r.status = 'succeeded' AND r.finished_at > clock_timestamp() - interval '5 minutes')
+     ORDER BY r.number DESC LIMIT 1;
+    IF request IS NULL THEN
+        request := @extschema@.add_stripe_request(me, 'get_or_create_stripe_customer', 'POST', '/v1/customers',
+            jsonb_strip_nulls(jsonb_build_object('email', (SELECT u.email FROM @extschema@.billing_users u WHERE u.user_id = me),
+                                                 'metadata', jsonb_build_object('user_id', me))),
+            'customer of ' || me, '{}', NULL) ->> 'request_id';
+    END IF;
+    RETURN jsonb_build_object('status', 'creating', 'user_id', me, 'stripe_customer_id', NULL, 'request_id', request,
+                              'next_step', 'start a checkout with client_reference_id, or wait for the worker''s answer');
 END
 $$;
 COMMENT ON FUNCTION get_or_create_stripe_customer(text, text, jsonb) IS
-    'the Stripe customer of a user, or a note that one is wanted';
+    'the Stripe customer of a user; while there is none, the request that makes it';
 
 CREATE FUNCTION check_user_id(user_id text)
     RETURNS void

@@ -172,6 +172,17 @@ BEGIN
        SET payload = @extschema@.redact_personal_data(n.payload::text)::jsonb
                      || CASE WHEN n.payload ? 'user_id' THEN jsonb_build_object('user_id', me) ELSE '{}' END
      WHERE n.user_id = me;
+    -- What Stripe has not heard of yet it shall not hear any more.
+    UPDATE @extschema@.stripe_requests r
+       SET status = CASE WHEN r.finished_at IS NULL AND coalesce(r.sent_at, r.in_doubt_since) IS NULL THEN 'canceled'
+                         ELSE r.status END,
+           finished_at = CASE WHEN coalesce(r.sent_at, r.in_doubt_since) IS NULL THEN coalesce(r.finished_at, now())
+                              ELSE r.finished_at END,
+           parameters = @extschema@.redact_personal_data(r.parameters::text, me, names)::jsonb,
+           response = @extschema@.redact_personal_data(r.response::text, me, names)::jsonb,
+           subject = CASE WHEN @extschema@.tells_any(r.subject, told) THEN r.request_id ELSE r.subject END,
+           details = r.details - 'call', error = r.error - 'message'
+     WHERE r.user_id = me;
     -- Why somebody did something stays, unless it tells who it was done for.
     UPDATE @extschema@.audit_logs a
        SET subject = CASE WHEN a.subject = ANY (names) THEN me ELSE a.subject END,

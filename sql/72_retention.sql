@@ -179,6 +179,14 @@ BEGIN
         GET DIAGNOSTICS amount = ROW_COUNT;
         subject := 'billing_notifications';
         IF amount > 0 THEN RETURN NEXT; END IF;
+        -- As long as its key keeps an application from asking again by mistake.
+        DELETE FROM @extschema@.stripe_requests r
+         WHERE r.request_id IN (SELECT d.request_id FROM @extschema@.stripe_requests d
+                                 WHERE d.finished_at < now() - greatest(keeps, '60 days')
+                                 ORDER BY d.finished_at LIMIT rows_at_once FOR UPDATE SKIP LOCKED);
+        GET DIAGNOSTICS amount = ROW_COUNT;
+        subject := 'stripe_requests';
+        IF amount > 0 THEN RETURN NEXT; END IF;
     END IF;
     keeps := @extschema@.retention_limit('audit');
     IF keeps IS NOT NULL THEN

@@ -67,6 +67,8 @@ CREATE FUNCTION billing_alert_defaults(OUT name text, OUT severity text, OUT com
      'objects of which Stripe''s events do not tell the last state', 'SELECT * FROM stripe_objects WHERE ambiguous; compare with Stripe''s Dashboard'),
     ('stripe_api_errors', 'warning', '>', 0, 0,
      'objects that Stripe''s API could not be asked for, or is not answering', 'SELECT * FROM stripe_refetches WHERE settled_at IS NULL AND error IS NOT NULL'),
+    ('stripe_requests_waiting', 'critical', '>', 0, 0,
+     'requests to Stripe that are held for a person, or have had no answer for an hour', 'SELECT * FROM stripe_requests WHERE finished_at IS NULL; then release_stripe_request() or cancel_stripe_request()'),
     ('events_of_other_mode', 'warning', '>', 0, 0,
      'events of the other mode received within an hour', 'SELECT set_billing_setting(''mode'', …), or another endpoint''s secret'),
     ('cache_hit_rate', 'warning', '<', 0.8, 1000,
@@ -136,6 +138,8 @@ CREATE FUNCTION billing_alert_values(OUT name text, OUT value numeric, OUT sampl
     UNION ALL SELECT 'ambiguous_objects', count(*), count(*) FROM @extschema@.stripe_objects o WHERE o.ambiguous
     UNION ALL SELECT 'stripe_api_errors', count(*), count(*) FROM @extschema@.stripe_refetches r
                WHERE r.settled_at IS NULL AND r.error IS NOT NULL
+    UNION ALL SELECT 'stripe_requests_waiting', count(*), count(*) FROM @extschema@.stripe_requests r
+               WHERE r.finished_at IS NULL AND (r.status = 'held' OR r.created_at < now() - interval '1 hour')
     UNION ALL SELECT 'cache_hit_rate', k.hits::numeric / nullif(k.reads, 0), k.reads FROM cache k
     UNION ALL SELECT 'maintenance_overdue', extract(epoch FROM now() - max(h.cleaned_at)), 1
                 FROM @extschema@.subscription_cache_cleanups h

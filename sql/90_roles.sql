@@ -15,7 +15,8 @@ BEGIN
         WHEN 'worker' THEN ARRAY['process_stripe_events', 'process_stripe_event', 'retry_stripe_events',
                                  'refresh_subscription_cache', 'ingest_metrics', 'notify_due',
                                  'claim_billing_notifications', 'finish_billing_notification',
-                                 'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches']
+                                 'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
+                                 'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -25,7 +26,9 @@ BEGIN
                               'revoke_access', 'is_trial_eligible', 'check_entitlement', 'require_entitlement',
                               'get_user_entitlements', 'use_feature', 'release_feature', 'set_user_entitlement',
                               'clear_user_entitlement', 'has_access_to_item', 'claim_billing_notifications',
-                              'finish_billing_notification', 'set_credits_low_thresholds']
+                              'finish_billing_notification', 'set_credits_low_thresholds',
+                              'enqueue_stripe_request', 'stripe_request', 'cancel_subscription', 'resume_subscription',
+                              'change_subscription', 'retry_invoice_payment', 'refund_payment', 'plan_price']
         WHEN 'reader' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'explain_user',
                                  'get_subscription_cache_status', 'get_cache_cleanup_history', 'cache_counters',
                                  'get_billing_settings', 'ingest_metrics', 'get_credit_balance', 'credit_statement',
@@ -35,7 +38,7 @@ BEGIN
                                  'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
                                  'discounted_items', 'included_tax_percent', 'metrics_basis',
                                  'billing_alert_defaults', 'billing_alert_values',
-                                 'compare_billing_state']
+                                 'compare_billing_state', 'stripe_request', 'plan_price', 'plan_of_item']
         WHEN 'user' THEN ARRAY['my_user_id', 'my_subscription_state', 'my_credits', 'my_entitlements']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p
@@ -49,7 +52,10 @@ BEGIN
                                                     'lock_people', 'user_tables', 'hand_over_user',
                                                     'merge_conflicts', 'merge_credits', 'redact_metadata',
                                                     'redact_ledgers', 'hmac_sha256', 'rebuild_customers', 'objects_of',
-                                                    'recognised_by', 'tried_before_erasure', 'remember_trial', 'tells_any'))
+                                                    'recognised_by', 'tried_before_erasure', 'remember_trial', 'tells_any',
+                                                    'add_stripe_request', 'add_scheduled_phase', 'decide_stripe_request',
+                                                    'request_of_subscription', 'subscription_to_change', 'repeated_request',
+                                                    'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')

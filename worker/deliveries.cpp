@@ -76,7 +76,7 @@ asio::awaitable<bool> Deliveries::open() {
   if (store_.is_open()) co_return true;
   if (co_await store_.open()) co_return false;
   reconnect_.reset();
-  const Reply listening = co_await store_.listen();
+  const Reply listening = co_await store_.listen("pg_billing_notifications");
   if (!listening.ok()) complaints_.note("listen", listening);
   co_return store_.is_open();
 }

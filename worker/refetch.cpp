@@ -17,27 +17,16 @@ constexpr auto kRound = std::chrono::seconds(1);
 constexpr auto kStale = std::chrono::seconds(60);
 constexpr int kRows = 16;  // fetched at once
 
-stripe::ClientOptions client_options(const Config& config) {
-  stripe::ClientOptions options;
-  options.base = config.api_base;
-  options.secret_key = config.secret_key;
-  options.certificates = config.api_certificates;
-  options.requests_per_second = static_cast<double>(config.api_rate);
-  return options;
-}
-
 }  // namespace
 
-Refetch::Refetch(Runtime& runtime)
+Refetch::Refetch(Runtime& runtime, stripe::Client* client)
     : runtime_(runtime),
+      client_(client),
       store_(runtime.io, runtime.config->connection, runtime.config->schema),
-      timer_(runtime.io) {
-  if (!runtime.config->secret_key.empty())
-    client_ = std::make_unique<stripe::Client>(runtime.io, client_options(*runtime.config));
-}
+      timer_(runtime.io) {}
 
 void Refetch::start() {
-  if (client_) asio::co_spawn(runtime_.io, run(), asio::detached);
+  if (client_ != nullptr) asio::co_spawn(runtime_.io, run(), asio::detached);
 }
 
 asio::awaitable<void> Refetch::run() {

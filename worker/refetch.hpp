@@ -4,7 +4,6 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,8 +17,9 @@ namespace billing::worker {
 
 class Refetch {
  public:
-  explicit Refetch(Runtime& runtime);
-  // Runs for ever; does nothing while there is no key.
+  // `client`: none without a key; then nothing is fetched.
+  Refetch(Runtime& runtime, stripe::Client* client);
+  // Runs for ever.
   void start();
 
  private:
@@ -35,10 +35,10 @@ class Refetch {
   void tell(const Wanted& wanted, const std::string& outcome, const std::string& error);
 
   Runtime& runtime_;
+  stripe::Client* client_;
   Store store_;
   boost::asio::steady_timer timer_;
   Backoff reconnect_{std::chrono::milliseconds(250), std::chrono::milliseconds(5000)};
-  std::unique_ptr<stripe::Client> client_;
   Clock::time_point asked_for_stale_{};
   std::size_t fetching_ = 0;
   Complaints complaints_{runtime_.metrics};

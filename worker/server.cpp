@@ -3,6 +3,7 @@
 
 #include "worker/log.hpp"
 #include "worker/settings.hpp"
+#include "worker/stripe_access.hpp"
 
 namespace billing::worker {
 namespace {
@@ -23,7 +24,10 @@ Server::Server(Config config, Sources sources)
       housekeeping_(runtime_),
       deliveries_(runtime_),
       shadow_(runtime_),
-      refetch_(runtime_),
+      stripe_(make_client(runtime_.io, *runtime_.config)),
+      refetch_(runtime_, stripe_.get()),
+      // A shadow does nothing that anybody could notice.
+      outbox_(runtime_, runtime_.config->shadow ? nullptr : stripe_.get()),
       pages_(runtime_, batcher_, housekeeping_),
       sessions_(std::make_shared<Sessions>()),
       reception_(runtime_, batcher_, pages_, sessions_),
@@ -48,6 +52,7 @@ int Server::run(std::chrono::seconds bind_patience) {
   deliveries_.start();
   shadow_.start();
   refetch_.start();
+  outbox_.start();
   housekeeping_.start([this](const std::optional<Problem>& problem) {
     // Keys of one mode with a database of the other, or a shadow that would not stay one: whoever starts us
     // must learn of it now. Anything else may come right by itself, as a server that is still starting does.
@@ -99,7 +104,7 @@ void Server::drain() {
 }
 
 void Server::end_when_drained() {
-  if (sessions_->size() == 0 && !deliveries_.busy() && !(desk_ && desk_->busy())) {
+  if (sessions_->size() == 0 && !deliveries_.busy() && !outbox_.busy() && !(desk_ && desk_->busy())) {
     stop(0);
   } else if (Clock::now() >= drain_until_) {
     log::Line(log::Level::warning, "drain_timeout")

@@ -11,6 +11,7 @@
 #include "worker/listener.hpp"
 #include "worker/notify.hpp"
 #include "worker/operator/desk.hpp"
+#include "worker/outbox.hpp"
 #include "worker/pages.hpp"
 #include "worker/reception.hpp"
 #include "worker/refetch.hpp"
@@ -52,7 +53,9 @@ class Server {
   Housekeeping housekeeping_;
   Deliveries deliveries_;
   Shadow shadow_;
+  std::unique_ptr<stripe::Client> stripe_;  // only with a secret key; one rate for all who ask
   Refetch refetch_;
+  Outbox outbox_;
   Pages pages_;
   std::shared_ptr<Sessions> sessions_;
   Reception reception_;

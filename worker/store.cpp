@@ -193,8 +193,8 @@ asio::awaitable<Reply> Store::notify_due(int rows) {
                          kHousekeepingLimit);
 }
 
-asio::awaitable<Reply> Store::listen() {
-  return database_.query("LISTEN pg_billing_notifications", {}, kCheckLimit);
+asio::awaitable<Reply> Store::listen(std::string channel) {
+  return database_.query("LISTEN " + channel, {}, kCheckLimit);
 }
 
 asio::awaitable<Reply> Store::claim_notifications(std::uint64_t rows, std::chrono::seconds lease) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/json.hpp"
 #include "worker/database.hpp"
 #include "worker/metrics.hpp"
 #include "worker/refusal.hpp"
@@ -63,7 +64,7 @@ class Store {
   // Users whose access time alone has changed; how many were looked at.
   boost::asio::awaitable<Reply> notify_due(int rows);
   // LISTEN for a wake-up; what is not to be had, behind a pooler for example, is done without.
-  boost::asio::awaitable<Reply> listen();
+  boost::asio::awaitable<Reply> listen(std::string channel);
   bool take_notified() { return database_.take_notified(); }
   boost::asio::awaitable<Reply> claim_notifications(std::uint64_t rows, std::chrono::seconds lease);
   // `results`: an array of objects with user_id, notification_id, success, error, options.
@@ -82,6 +83,24 @@ class Store {
   boost::asio::awaitable<Reply> claim_refetches(int rows);
   static std::vector<WantedObject> wanted(const Reply& reply);
   boost::asio::awaitable<Reply> postpone_refetch(const WantedObject& wanted, const std::string& error);
+
+  // A request to Stripe that the outbox hands out.
+  struct StripeRequest {
+    std::string id;
+    std::string method;
+    std::string path;
+    Json parameters;
+    std::string account;
+    bool livemode = false;
+    std::string purpose;
+    std::string fetch_id;  // of the object in its answer
+  };
+  boost::asio::awaitable<Reply> claim_requests(std::size_t rows);
+  static std::vector<StripeRequest> stripe_requests(const Reply& reply);
+  boost::asio::awaitable<Reply> finish_request(std::string id, Json answer,
+                                               std::optional<std::string> payload);
+  boost::asio::awaitable<Reply> postpone_request(std::string id, Json error, bool unsent);
+  boost::asio::awaitable<Reply> stripe_request(std::string id);
 
   boost::asio::awaitable<void> idle() { return database_.idle(); }
   void wake() { database_.wake(); }

@@ -182,6 +182,11 @@ def test_money_of_nobody_what_is_ambiguous_and_the_other_mode(database):
     database.execute("SELECT {s}.postpone_stripe_refetch('', false, 'product', 'prod_2', 'api_error')")
     assert firing(database) == {"stripe_api_errors"}
     database.execute("DELETE FROM {s}.stripe_refetches")
+    database.execute("SELECT {s}.enqueue_stripe_request(NULL, '/v1/coupons')")
+    assert firing(database) == set()
+    database.execute("SELECT {s}.hold_stripe_requests('restored')")
+    assert firing(database) == {"stripe_requests_waiting"}
+    database.execute("DELETE FROM {s}.stripe_requests")
     database.process(event("evt_2", "product.updated", {"id": "prod_1", "object": "product"}, int(time.time()), livemode=True))
     assert firing(database) == {"events_of_other_mode"}
 

@@ -48,7 +48,7 @@ SELECT tgname FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM t.relations);
 SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid IN (SELECT oid FROM t.relations);
 SELECT c.relname, i.indexrelid::regclass FROM t.relations c JOIN pg_index i ON i.indrelid = c.oid
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id' JOIN pg_attribute f ON f.attrelid = c.oid AND f.attnum = i.indkey[0]
- WHERE i.indisunique AND f.attname <> 'user_id' AND c.relname <> 'stripe_customer_links';
+ WHERE i.indisunique AND f.attname <> 'user_id' AND c.relname NOT IN ('stripe_customer_links', 'stripe_requests');
 -- Keys compare bytewise, whatever the database's collation is.
 SELECT c.relname, a.attname, o.collname FROM t.relations c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
   JOIN pg_collation o ON o.oid = a.attcollation JOIN pg_index i ON i.indrelid = c.oid AND a.attnum = ANY (i.indkey)

@@ -43,12 +43,12 @@ SELECT get_user_subscription_state('Zoë ''"\ 🙂', '2026-01-01') ->> 'user_id'
 
 -- get_or_create_stripe_customer(): the customer of a user, or a note that one is wanted.
 SELECT get_or_create_stripe_customer('user_1', 'ada@example.com');
-SELECT get_or_create_stripe_customer('user_n', 'ada@example.com');
+SELECT get_or_create_stripe_customer('user_n', 'ada@example.com') - 'request_id' AS get_or_create_stripe_customer;
 SELECT get_or_create_stripe_customer('user_n', NULL) ->> 'status' AS status;
 SELECT get_or_create_stripe_customer('user_n', 'grace@example.com') ->> 'status' AS status;
 SELECT user_id, email, customer_requested_at IS NOT NULL AS requested FROM billing_users WHERE user_id = 'user_n';
 SELECT t.link('user_n', 'cus_n');
-SELECT get_or_create_stripe_customer('user_n', NULL);
+SELECT get_or_create_stripe_customer('user_n', NULL) - 'request_id' AS get_or_create_stripe_customer;
 -- A customer that was deleted at Stripe cannot pay.
 SELECT outcome FROM t.process(t.event('evt_7', 'customer.deleted', '2026-01-03', t.customer('cus_n')));
 SELECT get_or_create_stripe_customer('user_n', NULL) ->> 'status' AS status;

@@ -89,6 +89,7 @@ asio::awaitable<void> Client::pause(std::chrono::steady_clock::duration time) {
 asio::awaitable<Answer> Client::call(Call call) {
   if (call.method == "POST" && call.idempotency_key.empty()) call.idempotency_key = make_idempotency_key();
   const auto until = std::chrono::steady_clock::now() + options_.whole_limit;
+  bool in_doubt = false;
   for (Attempt attempt{};; ++attempt.number) {
     if (const auto wait = rate_.take(std::chrono::steady_clock::now()); wait.count() > 0)
       co_await pause(wait);
@@ -96,6 +97,9 @@ asio::awaitable<Answer> Client::call(Call call) {
     const HttpResponse response = co_await transfers_.perform(request_of(call));
     Answer answer = answer_from(response, std::chrono::steady_clock::now() - began);
     answer.attempts = attempt.number;
+    in_doubt =
+        in_doubt || (response.status == 0 ? response.sent : response.status >= 500 || response.status == 409);
+    answer.in_doubt = in_doubt && !answer.ok();
     attempt.status = answer.status;
     attempt.should_retry = should_retry(response);
     attempt.retry_after = retry_after(response);

@@ -53,6 +53,8 @@ struct Answer {
   std::optional<ApiError> error;
   std::string request_id;  // req_..., for Stripe's support
   int attempts = 0;
+  // Stripe may have done what was asked for without saying so: an attempt had no answer, or a 5xx or 409.
+  bool in_doubt = false;
   // By Stripe's clock, in whole seconds, and not too late: what is in the answer was read after this.
   std::optional<Seconds> read_after;
 

@@ -93,6 +93,9 @@ struct Transfers::Transfer {
   void finish(CURLcode code) {
     long status = 0;
     curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    long sent = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_REQUEST_SIZE, &sent);
+    response.sent = sent > 0;
     if (code == CURLE_OK) {
       response.status = static_cast<int>(status);
     } else {
@@ -123,49 +126,56 @@ struct Transfers::Watch {
   bool removed = false;
 };
 
-Transfers::Transfers(asio::io_context& io) : io_(io), timer_(io), multi_((initialise(), curl_multi_init())) {
-  if (multi_ == nullptr) throw std::runtime_error("libcurl has no handle left");
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &on_socket);
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &on_timer);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+Transfers::Loop::Loop(asio::io_context& context)
+    : io(context), timer(context), multi((initialise(), curl_multi_init())) {
+  if (multi == nullptr) throw std::runtime_error("libcurl has no handle left");
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &on_timer);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
 }
 
-Transfers::~Transfers() {
-  for (auto& [socket, watch] : watches_) watch->removed = true;
-  watches_.clear();
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, nullptr);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, nullptr);
-  curl_multi_cleanup(multi_);
+Transfers::Loop::~Loop() {
+  for (auto& [socket, watch] : watches) watch->removed = true;
+  watches.clear();
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, nullptr);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, nullptr);
+  curl_multi_cleanup(multi);
 }
+
+Transfers::Transfers(asio::io_context& io) : loop_(std::make_shared<Loop>(io)) {}
 
 asio::awaitable<HttpResponse> Transfers::perform(HttpRequest request) {
-  Transfer transfer(io_, std::move(request));
+  return perform(loop_, std::move(request));
+}
+
+asio::awaitable<HttpResponse> Transfers::perform(std::shared_ptr<Loop> loop, HttpRequest request) {
+  Transfer transfer(loop->io, std::move(request));
   // Also when the coroutine is destroyed in its middle, as at the worker's end.
   struct Added {
     CURLM* multi;
     CURL* easy;
     ~Added() { curl_multi_remove_handle(multi, easy); }
   };
-  if (curl_multi_add_handle(multi_, transfer.easy.get()) != CURLM_OK)
+  if (curl_multi_add_handle(loop->multi, transfer.easy.get()) != CURLM_OK)
     throw std::runtime_error("libcurl takes no more requests");
-  const Added added{multi_, transfer.easy.get()};
+  const Added added{loop->multi, transfer.easy.get()};
   while (!transfer.finished) co_await transfer.done.async_wait(asio::as_tuple(asio::use_awaitable));
   co_return std::move(transfer.response);
 }
 
-int Transfers::on_socket(CURL*, curl_socket_t socket, int what, void* data, void*) {
-  auto& self = *static_cast<Transfers*>(data);
-  auto found = self.watches_.find(socket);
+int Transfers::Loop::on_socket(CURL*, curl_socket_t socket, int what, void* data, void*) {
+  auto& self = *static_cast<Loop*>(data);
+  auto found = self.watches.find(socket);
   if (what == CURL_POLL_REMOVE) {
-    if (found == self.watches_.end()) return 0;
+    if (found == self.watches.end()) return 0;
     found->second->removed = true;
     found->second->descriptor.release();  // now: libcurl closes it, and its number is another's at once
-    self.watches_.erase(found);
+    self.watches.erase(found);
     return 0;
   }
-  if (found == self.watches_.end())
-    found = self.watches_.emplace(socket, std::make_shared<Watch>(self.io_, socket)).first;
+  if (found == self.watches.end())
+    found = self.watches.emplace(socket, std::make_shared<Watch>(self.io, socket)).first;
   const auto watch = found->second;
   watch->wants[0] = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
   watch->wants[1] = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
@@ -174,7 +184,7 @@ int Transfers::on_socket(CURL*, curl_socket_t socket, int what, void* data, void
   return 0;
 }
 
-void Transfers::watch(const std::shared_ptr<Watch>& watch, bool reading) {
+void Transfers::Loop::watch(const std::shared_ptr<Watch>& watch, bool reading) {
   if (!watch->wants[reading] || watch->waits[reading]) return;
   watch->waits[reading] = true;
   const auto kind =
@@ -190,24 +200,24 @@ void Transfers::watch(const std::shared_ptr<Watch>& watch, bool reading) {
   });
 }
 
-int Transfers::on_timer(CURLM*, long milliseconds, void* data) {
-  auto& self = *static_cast<Transfers*>(data);
+int Transfers::Loop::on_timer(CURLM*, long milliseconds, void* data) {
+  auto& self = *static_cast<Loop*>(data);
   if (milliseconds < 0) {
-    self.timer_.cancel();
+    self.timer.cancel();
     return 0;
   }
-  self.timer_.expires_after(std::chrono::milliseconds(milliseconds));
-  self.timer_.async_wait([&self](const boost::system::error_code& error) {
+  self.timer.expires_after(std::chrono::milliseconds(milliseconds));
+  self.timer.async_wait([&self](const boost::system::error_code& error) {
     if (!error) self.act(CURL_SOCKET_TIMEOUT, 0);
   });
   return 0;
 }
 
-void Transfers::act(curl_socket_t socket, int events) {
+void Transfers::Loop::act(curl_socket_t socket, int events) {
   int running = 0;
-  curl_multi_socket_action(multi_, socket, events, &running);
+  curl_multi_socket_action(multi, socket, events, &running);
   int left = 0;
-  while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+  while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
     if (message->msg != CURLMSG_DONE) continue;
     Transfer* transfer = nullptr;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);

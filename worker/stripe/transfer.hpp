@@ -28,14 +28,12 @@ struct HttpResponse {
   std::map<std::string, std::string> headers;  // by lower-case name
   std::string body;
   std::string error;  // why none came
+  bool sent = false;  // whether anything of the request left
 };
 
 class Transfers {
  public:
   explicit Transfers(boost::asio::io_context& io);
-  ~Transfers();
-  Transfers(const Transfers&) = delete;
-  Transfers& operator=(const Transfers&) = delete;
 
   // Certificates and host names are always verified.
   boost::asio::awaitable<HttpResponse> perform(HttpRequest request);
@@ -44,15 +42,28 @@ class Transfers {
   struct Transfer;
   struct Watch;
 
-  static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* unused);
-  static int on_timer(CURLM* multi, long milliseconds, void* self);
-  void watch(const std::shared_ptr<Watch>& watch, bool reading);
-  void act(curl_socket_t socket, int events);
+  // What requests need, and so have for as long as one is on its way: also when it is the event loop that
+  // ends them, after this object.
+  struct Loop {
+    explicit Loop(boost::asio::io_context& io);
+    ~Loop();
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
 
-  boost::asio::io_context& io_;
-  boost::asio::steady_timer timer_;
-  CURLM* multi_;
-  std::map<curl_socket_t, std::shared_ptr<Watch>> watches_;
+    static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* unused);
+    static int on_timer(CURLM* multi, long milliseconds, void* self);
+    void watch(const std::shared_ptr<Watch>& watch, bool reading);
+    void act(curl_socket_t socket, int events);
+
+    boost::asio::io_context& io;
+    boost::asio::steady_timer timer;
+    CURLM* multi;
+    std::map<curl_socket_t, std::shared_ptr<Watch>> watches;
+  };
+
+  static boost::asio::awaitable<HttpResponse> perform(std::shared_ptr<Loop> loop, HttpRequest request);
+
+  std::shared_ptr<Loop> loop_;
 };
 
 }  // namespace billing::stripe
