@@ -60,7 +60,8 @@ CREATE FUNCTION user_tables()
     SELECT ARRAY['stripe_customer_links', 'user_subscriptions', 'awaited_subscriptions', 'access_grants', 'trial_usage',
                  'user_entitlements', 'usage_windows', 'usage_records', 'payments', 'enrollments', 'credit_accounts',
                  'credit_grants', 'credit_transactions', 'credit_burns', 'credit_holds', 'credit_requests',
-                 'billing_notifications', 'audit_logs', 'stripe_requests']
+                 'billing_notifications', 'audit_logs', 'stripe_requests',
+                 'stripe_meter_positions']
 $$;
 COMMENT ON FUNCTION user_tables() IS 'the tables whose rows go with a user, besides the anchor and the cache';
 

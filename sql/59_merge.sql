@@ -152,6 +152,18 @@ BEGIN
      WHERE i.user_id = new AND f.user_id = old AND f.feature = i.feature AND f.window_start = i.window_start;
     DELETE FROM @extschema@.usage_windows f USING @extschema@.usage_windows i
      WHERE i.user_id = new AND f.user_id = old AND f.feature = i.feature AND f.window_start = i.window_start;
+    -- What was used so far is Stripe's to bill as it was; from here on both are one.
+    PERFORM @extschema@.push_usage_of(u.user_id, m.feature, 'infinity', u.customer)
+       FROM @extschema@.stripe_meters m
+      CROSS JOIN (VALUES (old, coalesce(@extschema@.linked_customer(old), @extschema@.linked_customer(new))),
+                         (new, coalesce(@extschema@.linked_customer(new), @extschema@.linked_customer(old)))) u(user_id, customer)
+      ORDER BY u.user_id, m.feature;
+    UPDATE @extschema@.stripe_meter_positions i
+       SET last_record_id = greatest(i.last_record_id, f.last_record_id),
+           last_record_at = greatest(i.last_record_at, f.last_record_at), carried = i.carried + f.carried
+      FROM @extschema@.stripe_meter_positions f WHERE i.user_id = new AND f.user_id = old AND f.feature = i.feature;
+    DELETE FROM @extschema@.stripe_meter_positions f USING @extschema@.stripe_meter_positions i
+     WHERE i.user_id = new AND f.user_id = old AND f.feature = i.feature;
     DELETE FROM @extschema@.billing_notifications n USING @extschema@.billing_notifications k
      WHERE n.user_id = old AND k.user_id = new
        AND (k.notification_id = n.notification_id OR k.dedupe_key = n.dedupe_key);

@@ -8,6 +8,8 @@ SELECT pg_extension_config_dump('stripe_refetches', '');
 SELECT pg_extension_config_dump('stripe_fetch_ids', '');
 SELECT pg_extension_config_dump('stripe_requests', '');
 SELECT pg_extension_config_dump('stripe_request_numbers', '');
+SELECT pg_extension_config_dump('stripe_meters', '');
+SELECT pg_extension_config_dump('stripe_meter_positions', '');
 SELECT pg_extension_config_dump('subscription_plans', '');
 SELECT pg_extension_config_dump('plan_prices', '');
 SELECT pg_extension_config_dump('plan_features', '');

@@ -19,6 +19,7 @@ namespace {
 constexpr auto kPoll = std::chrono::seconds(1);
 // While somebody waits for what another worker performs.
 constexpr auto kWatch = std::chrono::milliseconds(50);
+constexpr auto kUsage = std::chrono::seconds(60);
 constexpr std::size_t kAtOnce = 16;
 
 void remove_secrets(Json& value) {
@@ -137,6 +138,7 @@ asio::awaitable<bool> Outbox::round() {
   woken_ = false;
   co_await store_answers();
   if (!store_.is_open() || runtime_.draining || sending_ >= kAtOnce) co_return false;
+  co_await push_usage();
   store_.take_notified();
   const std::size_t rows = kAtOnce - sending_;
   const Reply claimed = co_await store_.claim_requests(rows);
@@ -149,6 +151,12 @@ asio::awaitable<bool> Outbox::round() {
   }
   co_await look_for_waiters();
   co_return requests.size() == rows;
+}
+
+asio::awaitable<void> Outbox::push_usage() {
+  if (Clock::now() - usage_pushed_ < kUsage) co_return;
+  usage_pushed_ = Clock::now();
+  complaints_.note("push_stripe_usage", co_await store_.push_usage());
 }
 
 asio::awaitable<void> Outbox::send(Store::StripeRequest request) {

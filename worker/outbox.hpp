@@ -53,6 +53,7 @@ class Outbox {
   boost::asio::awaitable<void> rest(std::chrono::milliseconds time);
   boost::asio::awaitable<void> send(Store::StripeRequest request);
   boost::asio::awaitable<void> store_answers();
+  boost::asio::awaitable<void> push_usage();
   boost::asio::awaitable<void> look_for_waiters();
   void give_to_waiters(const std::string& request_id, const Reply& row);
   void tell(const Answered& answered, const std::string& outcome);
@@ -66,6 +67,7 @@ class Outbox {
   std::deque<Answered> answers_;
   std::multimap<std::string, Waiter*> waiters_;
   bool woken_ = false;
+  Clock::time_point usage_pushed_{};
   Complaints complaints_{runtime_.metrics};
 };
 

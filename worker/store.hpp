@@ -101,6 +101,7 @@ class Store {
                                                std::optional<std::string> payload);
   boost::asio::awaitable<Reply> postpone_request(std::string id, Json error, bool unsent);
   boost::asio::awaitable<Reply> stripe_request(std::string id);
+  boost::asio::awaitable<Reply> push_usage();
 
   boost::asio::awaitable<void> idle() { return database_.idle(); }
   void wake() { database_.wake(); }

@@ -52,6 +52,10 @@ asio::awaitable<Reply> Store::postpone_request(std::string id, Json error, bool 
       std::move(parameters), kLimit);
 }
 
+asio::awaitable<Reply> Store::push_usage() {
+  return database_.query("SELECT " + function("push_stripe_usage()"), {}, kLimit);
+}
+
 asio::awaitable<Reply> Store::stripe_request(std::string id) {
   std::vector<Parameter> parameters;
   parameters.push_back(plain_text(std::move(id)));
