@@ -187,11 +187,16 @@ asio::awaitable<void> Outbox::store_answers() {
   while (store_.is_open() && !answers_.empty()) {
     const Answered& answered = answers_.front();
     const bool final = is_final(answered.answer);
-    const Reply reply =
-        final ? co_await store_.finish_request(answered.request.id, kept_answer(answered.answer),
-                                               answer_payload(answered.answer, answered.request))
-              : co_await store_.postpone_request(answered.request.id, error_json(*answered.answer.error),
-                                                 !answered.answer.in_doubt);
+    // Not a conditional expression: GCC 12 destroys what is in a co_await there twice.
+    Reply reply;
+    if (final) {
+      std::optional<std::string> payload = answer_payload(answered.answer, answered.request);
+      reply = co_await store_.finish_request(answered.request.id, kept_answer(answered.answer),
+                                             std::move(payload));
+    } else {
+      reply = co_await store_.postpone_request(answered.request.id, error_json(*answered.answer.error),
+                                               !answered.answer.in_doubt);
+    }
     complaints_.note(final ? "finish_stripe_request" : "postpone_stripe_request", reply);
     if (!reply.ok() && (reply.lost || fault_of(reply.error->sqlstate) == Fault::system)) co_return;
     tell(answered, !reply.ok()            ? "not_stored"

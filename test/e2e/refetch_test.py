@@ -1,6 +1,5 @@
 """What webhooks leave in doubt, settled by asking the (simulated) account."""
 import contextlib
-import http.server
 import itertools
 import json
 import subprocess
@@ -11,61 +10,12 @@ import urllib.request
 import pytest
 
 from harness import objects
+from harness.account import KEY, Account
 from harness.life import Life, event
 from harness.objects import PRO, PRO_YEARLY
 from harness.stripe import Sender
 from harness.waiting import until
 from harness.worker import SECRET, binary, free_port
-
-KEY = "sk_test_0123456789abcdef"
-
-
-class Account(http.server.ThreadingHTTPServer):
-    """Objects by path, as Stripe's API would answer them, by a clock of its own."""
-
-    def __init__(self):
-        self.objects = {}
-        self.faults = []       # statuses to answer with first
-        self.requests = []
-        self.clock = None      # seconds; None: now
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.shutdown()
-        self.server_close()
-
-    @property
-    def environment(self):
-        return {"STRIPE_SECRET_KEY": KEY, "STRIPE_API_BASE": f"http://127.0.0.1:{self.server_address[1]}", "STRIPE_API_RATE": "500"}
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.requests.append((self.path, dict(self.headers)))
-        status = self.server.faults.pop(0) if self.server.faults else 200
-        if status == 0:
-            self.close_connection = True
-            return
-        answer = self.server.objects.get(self.path)
-        if status == 200 and answer is None:
-            status, answer = 404, {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such object"}}
-        elif status != 200:
-            answer = {"error": {"type": "api_error", "message": "injected"}}
-        body = json.dumps(answer).encode()
-        self.send_response_only(status)
-        self.send_header("Date", self.date_time_string(self.server.clock or time.time()))
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Request-Id", "req_test")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def account():

@@ -136,6 +136,6 @@ class Worker:
     def metrics(self):
         """{'name{label="x"}': value} from /metrics."""
         status, body = self.get("/metrics")
-        assert status == 200, body
+        assert status == 200, f"{body}\n{self.text()[-3000:]} {self.process.poll()}"
         samples = (line.rpartition(" ") for line in body.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
