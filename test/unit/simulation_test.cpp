@@ -362,7 +362,7 @@ TEST(SimulationOptions, AreRefusedWithAHint) {
 }
 
 TEST(SimulationOptions, UrlsAreTakenApart) {
-  const Target target = parse_url("http://127.0.0.1:8480/stripe/webhook");
+  const PostTarget target = parse_url("http://127.0.0.1:8480/stripe/webhook");
   EXPECT_EQ(target.host, "127.0.0.1");
   EXPECT_EQ(target.port, "8480");
   EXPECT_EQ(target.path, "/stripe/webhook");

@@ -17,8 +17,8 @@ namespace asio = boost::asio;
 using simulation::ApiServer;
 using simulation::Books;
 
-const Books& books() {
-  static const auto* filled = [] {
+Books& books() {
+  static auto* filled = [] {
     auto* made = new Books;
     simulation::Scenario scenario;
     scenario.customers = 150;
@@ -34,7 +34,10 @@ std::vector<Json> in_books(const char* type, std::size_t limit) {
   Books::Query query;
   query.type = type;
   query.limit = limit;
-  return books().list(query)->objects;
+  std::vector<Json> objects;
+  const auto page = books().list(query);
+  for (const std::string& text : page->objects) objects.push_back(Json::parse(text));
+  return objects;
 }
 
 class StripeClient : public testing::Test {
@@ -43,7 +46,7 @@ class StripeClient : public testing::Test {
     simulation::ServeOptions options;
     options.address = "127.0.0.1:0";
     options.faults = faults;
-    server_ = std::make_unique<ApiServer>(options, books());
+    server_ = std::make_unique<ApiServer>(options, books(), journal_);
   }
   ClientOptions options() const {
     ClientOptions options;
@@ -82,6 +85,7 @@ class StripeClient : public testing::Test {
   }
 
   asio::io_context io_;
+  simulation::Journal journal_;
   std::unique_ptr<ApiServer> server_;
 };
 

@@ -11,7 +11,10 @@
 #include <ctime>
 
 #include "worker/config.hpp"
-#include "worker/simulation/random.hpp"
+#include "worker/simulation/api/answering.hpp"
+#include "worker/simulation/api/control.hpp"
+#include "worker/simulation/api/hosted_page.hpp"
+#include "worker/simulation/api/routes.hpp"
 #include "worker/text.hpp"
 
 namespace billing::simulation {
@@ -23,7 +26,6 @@ using asio::ip::tcp;
 
 namespace {
 
-using Request = http::request<http::string_body>;
 using Response = http::response<http::string_body>;
 
 tcp::endpoint endpoint_of(const std::string& address) {
@@ -51,51 +53,34 @@ std::string http_date(Seconds now) {
   return text;
 }
 
-Response respond(const Request& request, const ApiAnswer& answer, Seconds now, Random& random) {
+Response respond(const http::request<http::string_body>& request, const ApiRequest& asked,
+                 const ApiAnswer& answer, Seconds now) {
   Response response(static_cast<http::status>(answer.status), request.version());
-  response.set(http::field::content_type, "application/json");
+  response.set(http::field::content_type, answer.content_type);
   response.set(http::field::date, http_date(now));
-  response.set("Request-Id", random.id("req_"));
-  response.set("Stripe-Version", request["Stripe-Version"]);
+  response.set(http::field::cache_control, "no-cache, no-store");
+  response.set("Request-Id", asked.id);
+  const auto version = request["Stripe-Version"];
+  response.set("Stripe-Version", version.empty() ? std::string(kClover.name) : std::string(version));
+  if (!asked.idempotency_key.empty() && asked.method == "POST")
+    response.set("Idempotency-Key", asked.idempotency_key);
+  for (const auto& [name, value] : answer.headers) response.set(name, value);
   response.keep_alive(request.keep_alive());
-  response.body() = answer.body.dump(2);
+  response.body() = answer.body;
   response.prepare_payload();
   return response;
 }
 
-ApiAnswer fault(Random& random) {
-  if (random.chance(0.5))
-    return {
-        429,
-        {{"error",
-          {{"type", "invalid_request_error"}, {"code", "rate_limit"}, {"message", "Too many requests."}}}}};
-  return {500, {{"error", {{"type", "api_error"}, {"message", "An unknown error occurred."}}}}};
-}
-
-asio::awaitable<void> converse(tcp::socket socket, const Books& books, double faults, Random random) {
-  beast::flat_buffer buffer;
-  for (;;) {
-    Request request;
-    const auto [error, size] =
-        co_await http::async_read(socket, buffer, request, asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
-    const bool goes_wrong = random.chance(faults);
-    // Every third fault is a connection that breaks before the answer.
-    if (goes_wrong && random.chance(0.33)) co_return;
-    const ApiAnswer answer = goes_wrong ? fault(random)
-                                        : answer_api(books, request.method_string(), request.target(),
-                                                     request[http::field::authorization]);
-    const Response response = respond(request, answer, books.now(), random);
-    const auto [failure, sent] =
-        co_await http::async_write(socket, response, asio::as_tuple(asio::use_awaitable));
-    if (failure || !response.keep_alive()) co_return;
-  }
-}
-
 }  // namespace
 
-ApiServer::ApiServer(const ServeOptions& options, const Books& books)
-    : options_(options), books_(books), acceptor_(io_) {
+ApiServer::ApiServer(const ServeOptions& options, Books& books, Journal& journal)
+    : options_(options),
+      books_(books),
+      acceptor_(io_),
+      ticker_(io_),
+      shop_(books, journal, options.seed, options.livemode),
+      faults_(options.faults),
+      sender_(io_, shop_, options.give_up, options.allow_remote) {
   const tcp::endpoint endpoint = endpoint_of(options_.address);
   boost::system::error_code error;
   acceptor_.open(endpoint.protocol());
@@ -105,7 +90,13 @@ ApiServer::ApiServer(const ServeOptions& options, const Books& books)
     throw worker::ConfigError("--serve: cannot listen on " + options_.address + ": " + error.message(),
                               "choose another port; 0 takes any");
   acceptor_.listen();
+  shop_.set_url(url());
+  shop_.on_send([this](const Emitted& event, const std::string& target) { sender_.send(event, target); });
+  if (!options_.post_url.empty())
+    shop_.targets()[kPostTarget] = {options_.post_url, options_.post_secret, {"*"}, true};
+  furnish(shop_);
   accept();
+  tick();
   thread_ = std::thread([this] { io_.run(); });
 }
 
@@ -132,11 +123,63 @@ void ApiServer::accept() {
   acceptor_.async_accept([this](const boost::system::error_code& error, tcp::socket socket) {
     if (error == asio::error::operation_aborted) return;
     if (!error)
-      asio::co_spawn(
-          io_, converse(std::move(socket), books_, options_.faults, Random(options_.seed, ++connections_)),
-          asio::detached);
+      asio::co_spawn(io_, converse(std::move(socket), Random(options_.seed, ++connections_)), asio::detached);
     accept();
   });
+}
+
+// What falls due while nobody asks: trials end, sessions expire.
+void ApiServer::tick() {
+  ticker_.expires_after(std::chrono::seconds(1));
+  ticker_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    shop_.run_due();
+    tick();
+  });
+}
+
+asio::awaitable<std::optional<ApiAnswer>> ApiServer::answer(ApiRequest request, Random& random) {
+  if (request.target.starts_with(kControl)) co_return answer_control(shop_, faults_, request);
+  shop_.run_due();
+  if (!request.target.starts_with("/v1/"))
+    if (auto page = answer_page(shop_, request)) co_return page;
+  const Fault fault = faults_.draw(request, random);
+  if (fault.kind == FaultKind::broken) co_return std::nullopt;
+  if (fault.kind == FaultKind::error || fault.kind == FaultKind::rate_limit) co_return answer_of(fault);
+  std::optional<ApiAnswer> answer = idempotency_.begin(request, shop_.now());
+  if (fault.kind == FaultKind::slow) {
+    asio::steady_timer timer(io_, std::chrono::seconds(fault.seconds));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+  if (!answer) {
+    answer = answer_api(shop_, request);
+    idempotency_.finish(request, *answer);
+  }
+  if (fault.kind == FaultKind::lost) co_return std::nullopt;
+  co_return answer;
+}
+
+asio::awaitable<void> ApiServer::converse(tcp::socket socket, Random random) {
+  beast::flat_buffer buffer;
+  for (;;) {
+    HttpRequest request;
+    const auto [error, size] =
+        co_await http::async_read(socket, buffer, request, asio::as_tuple(asio::use_awaitable));
+    if (error) co_return;
+    ApiRequest asked;
+    asked.method = request.method_string();
+    asked.target = request.target();
+    asked.authorization = request[http::field::authorization];
+    asked.idempotency_key = request["Idempotency-Key"];
+    asked.body = request.body();
+    asked.id = random.id("req_");
+    const std::optional<ApiAnswer> answered = co_await answer(asked, random);
+    if (!answered) co_return;
+    const Response response = respond(request, asked, *answered, books_.now());
+    const auto [failure, sent] =
+        co_await http::async_write(socket, response, asio::as_tuple(asio::use_awaitable));
+    if (failure || !response.keep_alive()) co_return;
+  }
 }
 
 }  // namespace billing::simulation

@@ -1,13 +1,20 @@
-// The simulated account's API: answers as Stripe's would, also with what goes wrong now and then.
-// https://docs.stripe.com/api
+// The simulated account, served: its API, the pages on which payers act, its webhooks, and what goes wrong
+// now and then. https://docs.stripe.com/api
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
 #include <string>
 #include <thread>
 
-#include "worker/simulation/books.hpp"
+#include "worker/simulation/api/faults.hpp"
+#include "worker/simulation/api/idempotency.hpp"
+#include "worker/simulation/api/sender.hpp"
+#include "worker/simulation/api/shop.hpp"
 
 namespace billing::simulation {
 
@@ -15,12 +22,20 @@ struct ServeOptions {
   std::string address;  // host:port; "" = nothing is served
   double faults = 0;    // share of requests answered with 429 or 500, or not at all
   std::uint64_t seed = 1;
+  bool livemode = false;
+  // Where every event made from now on is posted, beside the endpoints that are registered; "" = nowhere.
+  std::string post_url, post_secret;
+  std::chrono::seconds give_up{300};
+  bool allow_remote = false;
 };
+
+// The name under which the journal knows the URL of the options.
+inline constexpr const char* kPostTarget = "--post";
 
 class ApiServer {
  public:
   // Listens at once; throws worker::ConfigError for an address that is none, or not this machine's own.
-  ApiServer(const ServeOptions& options, const Books& books);
+  ApiServer(const ServeOptions& options, Books& books, Journal& journal);
   ~ApiServer();
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
@@ -31,23 +46,25 @@ class ApiServer {
   void wait();
 
  private:
+  using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
+
   void accept();
+  void tick();
+  boost::asio::awaitable<void> converse(boost::asio::ip::tcp::socket socket, Random random);
+  // Nothing: the connection breaks.
+  boost::asio::awaitable<std::optional<ApiAnswer>> answer(ApiRequest request, Random& random);
 
   ServeOptions options_;
-  const Books& books_;
+  Books& books_;
   boost::asio::io_context io_{1};
   boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer ticker_;
+  Shop shop_;
+  Faults faults_;
+  Idempotency idempotency_;
+  Sender sender_;
   std::uint64_t connections_ = 0;
   std::thread thread_;
 };
-
-// An answer to one request: pure, but for the books.
-struct ApiAnswer {
-  int status = 200;
-  Json body;
-};
-// `target` is the path with its query.
-ApiAnswer answer_api(const Books& books, std::string_view method, std::string_view target,
-                     std::string_view authorization);
 
 }  // namespace billing::simulation

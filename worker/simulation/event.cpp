@@ -7,6 +7,25 @@ constexpr std::string_view kBeforeId = R"({"id":")";
 
 }  // namespace
 
+std::string event_payload(const std::string& id, std::string_view type, const Json& object,
+                          const Json& previous, Seconds created, const Shape& shape, const Cause& cause) {
+  const auto quoted = [](const std::string& text) { return text.empty() ? "null" : Json(text).dump(); };
+  const std::string body = object.dump();
+  const std::string before = previous.is_null() ? "" : previous.dump();
+  std::string text;
+  text.reserve(body.size() + before.size() + 320);
+  // By hand, with the id in front as Stripe has it, where told_again() finds it.
+  text.append(kBeforeId).append(id).append(R"(","object":"event","api_version":")");
+  text.append(shape.version.name).append(R"(","created":)").append(std::to_string(created));
+  text.append(R"(,"data":{"object":)").append(body);
+  if (!before.empty()) text.append(R"(,"previous_attributes":)").append(before);
+  text.append(R"(},"livemode":)").append(shape.livemode ? "true" : "false");
+  text.append(R"(,"pending_webhooks":1,"request":{"id":)").append(quoted(cause.request));
+  text.append(R"(,"idempotency_key":)").append(quoted(cause.idempotency_key));
+  text.append(R"(},"type":")").append(type).append(R"("})");
+  return text;
+}
+
 Emitted make_event(Random& random, std::string_view type, const Json& object, const Json& previous,
                    Seconds created, const Shape& shape) {
   Emitted event;
@@ -14,19 +33,8 @@ Emitted make_event(Random& random, std::string_view type, const Json& object, co
   event.id = random.id("evt_");
   event.type = type;
   const bool requested = random.chance(0.4);
-  const std::string request = requested ? '"' + random.id("req_") + '"' : "null";
-  const std::string body = object.dump();
-  const std::string before = previous.is_null() ? "" : previous.dump();
-  std::string& text = event.payload;
-  text.reserve(body.size() + before.size() + 320);
-  // By hand, with the id in front as Stripe has it, where told_again() finds it.
-  text.append(kBeforeId).append(event.id).append(R"(","object":"event","api_version":")");
-  text.append(shape.version.name).append(R"(","created":)").append(std::to_string(created));
-  text.append(R"(,"data":{"object":)").append(body);
-  if (!before.empty()) text.append(R"(,"previous_attributes":)").append(before);
-  text.append(R"(},"livemode":)").append(shape.livemode ? "true" : "false");
-  text.append(R"(,"pending_webhooks":1,"request":{"id":)").append(request);
-  text.append(R"(,"idempotency_key":null},"type":")").append(type).append(R"("})");
+  const Cause cause{requested ? random.id("req_") : "", ""};
+  event.payload = event_payload(event.id, type, object, previous, created, shape, cause);
   return event;
 }
 

@@ -23,6 +23,12 @@ struct Emitted {
 // `previous` is left out when null.
 Emitted make_event(Random& random, std::string_view type, const Json& object, const Json& previous,
                    Seconds created, const Shape& shape);
+// What an event's request member says: who made it happen. Both empty when Stripe itself did.
+struct Cause {
+  std::string request, idempotency_key;
+};
+std::string event_payload(const std::string& id, std::string_view type, const Json& object,
+                          const Json& previous, Seconds created, const Shape& shape, const Cause& cause);
 // The same change told again under another id.
 Emitted told_again(Random& random, const Emitted& event);
 // What concerns nobody: types and objects that nobody knows, and events of the other mode, which name

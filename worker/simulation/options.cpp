@@ -153,8 +153,8 @@ constexpr Flag kFlags[] = {
        return read<std::uint64_t>(text, 0, ~std::uint64_t{0}, o.scenario.seed);
      }},
     {"--serve", "ADDRESS:PORT", "",
-     "answer Stripe's API calls (objects and lists, read only) from the account, until SIGTERM: "
-     "127.0.0.1:12111",
+     "be the account until SIGTERM: answer Stripe's API calls, show checkout and portal pages, send webhooks "
+     "to registered endpoints and to the URL of --post: 127.0.0.1:12111",
      [](Options& o, const std::string& text) {
        o.serve.address = text;
        return std::string(text.empty() ? "is empty, not an address and a port" : "");
@@ -218,6 +218,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
   options.scenario.end = options.end.value_or(add_months(options.scenario.start, options.scenario.months));
   options.scenario.snapshots = !options.serve.address.empty();
   options.serve.seed = options.scenario.seed;
+  options.serve.livemode = options.scenario.livemode;
+  options.serve.give_up = options.post.give_up;
+  options.serve.allow_remote = options.post.allow_remote;
   check(options);
   return options;
 }
@@ -230,8 +233,8 @@ std::string options_help() {
       "  pg_billing simulate --out DIR [FLAG]...              write events, truth, missing links, summary\n"
       "  pg_billing simulate - [FLAG]...                      write the events to standard output\n"
       "  pg_billing simulate --post URL [--out DIR] [FLAG]... post them signed, as Stripe would\n"
-      "  pg_billing simulate --serve ADDRESS:PORT [FLAG]...   answer API calls from the account, until "
-      "SIGTERM\n\n"
+      "  pg_billing simulate --serve ADDRESS:PORT [FLAG]...   be the account: API calls, hosted pages, "
+      "webhooks\n\n"
       "A RATE is a share from 0 to 1, a TIME a date, an ISO time, seconds since 1970 or now.\n\n"
       "The plans' prices grant 30, 200 and 500 credits a month by their metadata, yearly ones month by "
       "month, "

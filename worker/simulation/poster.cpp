@@ -90,6 +90,7 @@ class Poster {
       --under_way_;
       if (failure.empty()) {
         ++report_.acknowledged;
+        if (options_.acknowledged) options_.acknowledged(job->event);
         report_.latencies.push_back(std::chrono::duration<float, std::milli>(Clock::now() - begin).count());
         continue;
       }
@@ -184,7 +185,7 @@ class Poster {
 
   const PostOptions& options_;
   const std::function<std::optional<Emitted>()>& source_;
-  Target target_;
+  PostTarget target_;
   asio::io_context io_{1};
   std::vector<tcp::endpoint> endpoints_;
   std::priority_queue<Job, std::vector<Job>, std::greater<>> again_;
@@ -197,7 +198,7 @@ class Poster {
 
 }  // namespace
 
-Target parse_url(const std::string& url) {
+PostTarget parse_url(const std::string& url) {
   constexpr std::string_view kScheme = "http://";
   const auto refuse = [&](const std::string& hint) {
     throw worker::ConfigError("--post is " + worker::json_string(url) + ", not an http:// URL", hint);
@@ -209,7 +210,7 @@ Target parse_url(const std::string& url) {
   const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
   if (bracket == std::string::npos) refuse("an IPv6 address stands in brackets: http://[::1]:8480/");
   const std::size_t colon = authority.find(':', bracket);
-  Target target{authority.substr(0, colon), "80", slash < rest.size() ? rest.substr(slash) : "/"};
+  PostTarget target{authority.substr(0, colon), "80", slash < rest.size() ? rest.substr(slash) : "/"};
   if (colon != std::string::npos) target.port = authority.substr(colon + 1);
   if (bracket > 0) target.host = target.host.substr(1, target.host.size() - 2);
   const bool numeric = !target.port.empty() && std::all_of(target.port.begin(), target.port.end(),

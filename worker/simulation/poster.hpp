@@ -21,6 +21,7 @@ struct PostOptions {
   std::size_t connections = 8;
   std::chrono::seconds give_up{300};  // after the first attempt
   bool allow_remote = false;
+  std::function<void(const Emitted&)> acknowledged;  // told of each; may be empty
 };
 
 struct PostReport {
@@ -35,12 +36,12 @@ struct PostReport {
 void print(std::ostream& out, PostReport report);
 
 // Where to post to. Throws worker::ConfigError for what is not an http:// URL.
-struct Target {
+struct PostTarget {
   std::string host;
   std::string port;
   std::string path;
 };
-Target parse_url(const std::string& url);
+PostTarget parse_url(const std::string& url);
 
 // Ends when every event is acknowledged or given up. Throws worker::ConfigError for an address that is not
 // this machine's own, unless that is allowed.

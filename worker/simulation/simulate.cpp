@@ -23,6 +23,13 @@ std::string read_secret(const std::string& variable) {
   return secret;
 }
 
+// An account tells of its other mode, but does not list it.
+bool is_of_mode(const Emitted& event, bool livemode) {
+  const std::string member =
+      std::string(R"(},"livemode":)") + (livemode ? "true" : "false") + R"(,"pending_)";
+  return event.payload.find(member) != std::string::npos;
+}
+
 }  // namespace
 
 int run_simulate(const std::vector<std::string>& arguments) {
@@ -35,14 +42,22 @@ int run_simulate(const std::vector<std::string>& arguments) {
 
   History history(options.scenario);
   Books books;
+  Journal journal;
   std::optional<ApiServer> server;
+  const bool posts = !options.post.url.empty();
   if (!options.serve.address.empty()) {
-    server.emplace(options.serve, books);
+    options.serve.post_url = options.post.url;
+    options.serve.post_secret = options.post.secret;
+    server.emplace(options.serve, books, journal);
     std::cerr << "serving the account's API on " << server->url() << std::endl;
   }
   const auto made = [&] {
     std::optional<Emitted> event = history.next();
-    if (event && server) books.keep(*event);
+    if (event && server) {
+      books.keep(*event);
+      if (is_of_mode(*event, options.scenario.livemode))
+        journal.keep(*event, posts ? std::set<std::string>{kPostTarget} : std::set<std::string>{});
+    }
     return event;
   };
   Delivery delivery(made, options.delivery, options.scenario.seed);
@@ -55,7 +70,8 @@ int run_simulate(const std::vector<std::string>& arguments) {
   };
 
   int code = 0;
-  if (options.post.url.empty()) {
+  options.post.acknowledged = [&](const Emitted& event) { journal.delivered(event.id, kPostTarget); };
+  if (!posts) {
     std::ios::sync_with_stdio(false);
     while (const std::optional<Emitted> event = next())
       if (!output && !server) std::cout << event->payload << '\n';
