@@ -8,7 +8,7 @@ CREATE TABLE stripe_refetches (
     livemode        boolean NOT NULL,
     object_type     text COLLATE "C" NOT NULL,
     object_id       text COLLATE "C" NOT NULL,
-    reason          text NOT NULL CHECK (reason IN ('ambiguous', 'thin', 'truncated', 'stale')),
+    reason          text NOT NULL CHECK (reason IN ('ambiguous', 'thin', 'truncated', 'stale', 'missing')),
     wanted_after    timestamptz NOT NULL,
     requested_at    timestamptz NOT NULL DEFAULT now(),
     next_attempt_at timestamptz NOT NULL,
@@ -114,3 +114,39 @@ END
 $$;
 COMMENT ON FUNCTION request_stale_refetches(integer) IS
     'asks for the subscriptions whose renewal nobody has told of two hours after it was due, every six hours; returns how many';
+
+CREATE FUNCTION request_missing_refetches(max_rows integer DEFAULT 500)
+    RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    requested integer;
+BEGIN
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1, not %', coalesce(max_rows::text, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out for 500.';
+    END IF;
+    -- What comes a little later by itself is not asked for; what was asked for within a day and was no help neither. Of
+    -- a customer its metadata may say whose it is.
+    INSERT INTO @extschema@.stripe_refetches
+           (stripe_account, livemode, object_type, object_id, reason, wanted_after, next_attempt_at)
+    SELECT w.stripe_account, w.livemode, w.object_type, w.object_id, 'missing', '-infinity', now()
+      FROM (SELECT e.stripe_account, e.livemode, split_part(e.waiting_for, ':', 1) AS object_type,
+                   substr(e.waiting_for, strpos(e.waiting_for, ':') + 1) AS object_id, min(e.created_at) AS since
+              FROM @extschema@.stripe_events e
+             WHERE e.waiting_for IS NOT NULL AND e.created_at < now() - interval '30 seconds' AND NOT e.processed
+               AND e.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+             GROUP BY 1, 2, 3, 4) w
+     WHERE w.object_type IN ('customer', 'price', 'product', 'charge', 'payment_intent', 'invoice')
+       AND w.object_id ~ '^(cus|price|plan|prod|ch|py|pi|in)_'
+       AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
+                        WHERE o.stripe_account = w.stripe_account AND o.livemode = w.livemode
+                          AND o.object_type = w.object_type AND o.object_id = w.object_id AND o.finality >= 0)
+     ORDER BY w.since LIMIT max_rows
+    ON CONFLICT ON CONSTRAINT stripe_refetches_pkey DO NOTHING;
+    GET DIAGNOSTICS requested = ROW_COUNT;
+    RETURN requested;
+END
+$$;
+COMMENT ON FUNCTION request_missing_refetches(integer) IS
+    'asks for what events have waited for for half a minute and nobody has told of: prices, charges, customers; returns how many';

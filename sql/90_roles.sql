@@ -16,6 +16,7 @@ BEGIN
                                  'refresh_subscription_cache', 'ingest_metrics', 'notify_due',
                                  'claim_billing_notifications', 'finish_billing_notification',
                                  'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
+                                 'request_missing_refetches',
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
                                  'push_stripe_usage']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',

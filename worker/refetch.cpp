@@ -14,7 +14,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr auto kRound = std::chrono::seconds(1);
-constexpr auto kStale = std::chrono::seconds(60);
+constexpr auto kLook = std::chrono::seconds(30);
 constexpr int kRows = 16;  // fetched at once
 
 }  // namespace
@@ -40,7 +40,7 @@ asio::awaitable<void> Refetch::run() {
         wait = reconnect_.next();
       } else {
         reconnect_.reset();
-        co_await ask_for_stale();
+        co_await look_for_more();
         more = co_await round();
       }
     } catch (const std::exception& error) {
@@ -53,10 +53,12 @@ asio::awaitable<void> Refetch::run() {
   }
 }
 
-asio::awaitable<void> Refetch::ask_for_stale() {
-  if (Clock::now() - asked_for_stale_ < kStale) co_return;
-  asked_for_stale_ = Clock::now();
+asio::awaitable<void> Refetch::look_for_more() {
+  if (Clock::now() - looked_for_more_ < kLook) co_return;
+  looked_for_more_ = Clock::now();
   complaints_.note("request_stale_refetches", co_await store_.request_stale());
+  if (!store_.is_open()) co_return;
+  complaints_.note("request_missing_refetches", co_await store_.request_missing());
 }
 
 // True when there may be more at once.

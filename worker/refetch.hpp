@@ -27,7 +27,7 @@ class Refetch {
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> round();
-  boost::asio::awaitable<void> ask_for_stale();
+  boost::asio::awaitable<void> look_for_more();
   boost::asio::awaitable<void> fetch_all(const std::vector<Wanted>& wanted,
                                          std::vector<stripe::FetchResult>& results);
   boost::asio::awaitable<void> store(const std::vector<Wanted>& wanted,
@@ -39,7 +39,7 @@ class Refetch {
   Store store_;
   boost::asio::steady_timer timer_;
   Backoff reconnect_{std::chrono::milliseconds(250), std::chrono::milliseconds(5000)};
-  Clock::time_point asked_for_stale_{};
+  Clock::time_point looked_for_more_{};
   std::size_t fetching_ = 0;
   Complaints complaints_{runtime_.metrics};
 };

@@ -224,6 +224,10 @@ asio::awaitable<Reply> Store::request_stale() {
   return database_.query("SELECT " + function("request_stale_refetches()"), {}, kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::request_missing() {
+  return database_.query("SELECT " + function("request_missing_refetches()"), {}, kHousekeepingLimit);
+}
+
 asio::awaitable<Reply> Store::claim_refetches(int rows) {
   return database_.query("SELECT stripe_account, livemode, object_type, object_id, reason, fetch_id FROM " +
                              function("claim_stripe_refetches(") + std::to_string(rows) + ")",

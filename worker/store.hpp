@@ -80,6 +80,7 @@ class Store {
     std::string fetch_id;
   };
   boost::asio::awaitable<Reply> request_stale();
+  boost::asio::awaitable<Reply> request_missing();
   boost::asio::awaitable<Reply> claim_refetches(int rows);
   static std::vector<WantedObject> wanted(const Reply& reply);
   boost::asio::awaitable<Reply> postpone_refetch(const WantedObject& wanted, const std::string& error);

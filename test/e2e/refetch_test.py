@@ -175,6 +175,20 @@ def test_without_a_key_it_stays_flagged(database, worker):
     assert database.state("ada")["ambiguous"] and not settled(database)
 
 
+def test_what_events_wait_for_is_fetched(database, workers, account):
+    """The events of a customer and of a price were lost; what was told later waits for both."""
+    life = Life("ada", items=((PRO, 1),), start=int(time.time()) - 60)
+    account.objects["/v1/customers/cus_ada"] = life.customer_created(metadata={"user_id": "ada"})["data"]["object"]
+    database.process(life.subscribed())
+    assert not database.state("ada")["has_access"]
+    database.execute("UPDATE {s}.stripe_events SET created_at = now() - interval '31 seconds'")
+    workers(database, environment=account.environment)
+    until(lambda: settled(database), "fetched and stored")
+    assert until(lambda: database.state("ada")["has_access"], "what waited took effect")
+    assert database.rows("SELECT user_id, source FROM {s}.stripe_customer_links") == [{"user_id": "ada", "source": "customer_metadata"}]
+    assert database.value("SELECT {s}.request_missing_refetches()") == 0
+
+
 def test_a_whole_account_settles_what_its_events_leave_open(database, workers):
     """Events that are lost, in bursts of one second: in the end what was in doubt is as the account has it, whose API
     answers with 429, 500 and broken connections now and then."""

@@ -122,6 +122,7 @@ ALLOWED = {
     "worker": {"process_stripe_events", "process_stripe_event", "retry_stripe_events", "refresh_subscription_cache",
                "ingest_metrics", "notify_due", "claim_billing_notifications", "finish_billing_notification",
                "claim_stripe_refetches", "postpone_stripe_refetch", "request_stale_refetches",
+               "request_missing_refetches",
                "claim_stripe_requests", "finish_stripe_request", "postpone_stripe_request", "stripe_request", "push_stripe_usage"},
     "user": {"my_subscription_state", "my_credits", "my_entitlements", "my_user_id"},
 }

@@ -42,6 +42,7 @@ SELECT count(*) AS of_the_other_mode FROM claim_stripe_refetches();
 SELECT code, message, hint FROM t.refusal('SELECT claim_stripe_refetches(0)');
 SELECT code, message, hint FROM t.refusal('SELECT claim_stripe_refetches(NULL)');
 SELECT code, message, hint FROM t.refusal('SELECT request_stale_refetches(-1)');
+SELECT code, message, hint FROM t.refusal('SELECT request_missing_refetches(NULL)');
 SELECT code, message, hint FROM t.refusal('SELECT request_stale_refetches(NULL)');
 SELECT code, message, hint FROM t.refusal($$SELECT postpone_stripe_refetch('', false, 'subscription', 'sub_1', '')$$);
 SELECT code, message, hint FROM t.refusal($$SELECT postpone_stripe_refetch('', false, 'subscription', 'sub_nobody', 'why')$$);
