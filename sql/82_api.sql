@@ -220,13 +220,32 @@ CREATE FUNCTION finish_api_checkout(user_id text, idempotency_key text, session_
 BEGIN
     UPDATE @extschema@.api_checkouts c
        SET session_id = finish_api_checkout.session_id, url = finish_api_checkout.url,
-           expires_at = finish_api_checkout.expires_at, replaces = NULL
+           expires_at = finish_api_checkout.expires_at,
+           replaces = CASE WHEN finish_api_checkout.session_id IS NULL THEN c.replaces END,
+           -- Stripe has refused it: the same again is another request.
+           created_at = CASE WHEN finish_api_checkout.session_id IS NULL THEN '-infinity' ELSE c.created_at END
      WHERE c.user_id = finish_api_checkout.user_id AND c.idempotency_key = finish_api_checkout.idempotency_key;
     RETURN CASE WHEN FOUND THEN 'open' ELSE 'superseded' END;
 END
 $$;
 COMMENT ON FUNCTION finish_api_checkout(text, text, text, text, timestamptz) IS
     'notes the session that Stripe has opened: open; or superseded, when the user has asked for another one meanwhile';
+
+CREATE FUNCTION begin_api_portal(user_id text, most integer)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    wait integer := @extschema@.count_api_call(begin_api_portal.user_id, 'portal', most);
+BEGIN
+    IF wait > 0 THEN
+        RETURN jsonb_build_object('status', 'refused', 'reason', 'too_many_requests', 'retry_in', wait);
+    END IF;
+    RETURN jsonb_build_object('status', 'begun', 'stripe_customer_id', @extschema@.linked_customer(begin_api_portal.user_id));
+END
+$$;
+COMMENT ON FUNCTION begin_api_portal(text, integer) IS
+    'whose portal is to be opened: stripe_customer_id, null when there is none yet; or refused, when it was asked for too often';
 
 -- The success page asks about a session that the user comes back from.
 CREATE FUNCTION begin_session_fetch(user_id text, session_id text, most integer)

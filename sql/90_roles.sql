@@ -18,7 +18,7 @@ BEGIN
                                  'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
                                  'push_stripe_usage',
-                                 'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch',
+                                 'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
                                  'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
                                  'api_payments', 'api_prices', 'get_or_create_stripe_customer', 'cancel_subscription',
                                  'resume_subscription', 'change_subscription']
