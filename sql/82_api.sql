@@ -247,6 +247,50 @@ $$;
 COMMENT ON FUNCTION begin_api_portal(text, integer) IS
     'whose portal is to be opened: stripe_customer_id, null when there is none yet; or refused, when it was asked for too often';
 
+-- cancel, resume or change, as somebody asks for it who may have no price that is not offered.
+CREATE FUNCTION api_change(user_id text, action text, request jsonb)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    me    text := api_change.user_id;
+    wait  integer := @extschema@.count_api_call(me, 'change', (request ->> 'most')::integer);
+    found record;
+BEGIN
+    IF wait > 0 THEN
+        RETURN jsonb_build_object('status', 'refused', 'reason', 'too_many_requests', 'retry_in', wait);
+    END IF;
+    IF action = 'cancel' THEN
+        RETURN @extschema@.cancel_subscription(me, coalesce((request ->> 'at_period_end')::boolean, true),
+            jsonb_strip_nulls(jsonb_build_object('comment', request -> 'comment', 'feedback', request -> 'feedback')));
+    ELSIF action = 'resume' THEN
+        RETURN @extschema@.resume_subscription(me);
+    ELSIF action IS DISTINCT FROM 'change' THEN
+        RAISE EXCEPTION 'action must be cancel, resume or change, not "%"', coalesce(action, 'null')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The HTTP API has a path for each.';
+    END IF;
+    IF request ? 'price' OR request ? 'plan' THEN
+        SELECT * INTO found FROM @extschema@.api_price(request ->> 'price', request ->> 'plan', request ->> 'cycle');
+        IF found.refused IS NULL AND found.price ->> 'type' IS DISTINCT FROM 'recurring' THEN
+            found.refused := jsonb_build_object('reason', 'wrong_mode', 'param', 'price', 'message',
+                'price ' || (found.price ->> 'id') || ' is for mode payment');
+        END IF;
+        IF found.refused IS NOT NULL THEN
+            RETURN jsonb_build_object('status', 'refused') || found.refused;
+        END IF;
+    END IF;
+    -- A card that is declined changes nothing.
+    RETURN @extschema@.change_subscription(me, NULL, CASE WHEN found IS NULL THEN request ->> 'cycle' END,
+        (request ->> 'quantity')::bigint, coalesce(request ->> 'apply_when', 'now'),
+        jsonb_strip_nulls(jsonb_build_object('price', found.price -> 'id', 'preview', request -> 'preview',
+            'payment_behavior', CASE WHEN coalesce(request ->> 'apply_when', 'now') = 'now'
+                                          AND NOT coalesce((request ->> 'preview')::boolean, false)
+                                     THEN 'error_if_incomplete' END)));
+END
+$$;
+COMMENT ON FUNCTION api_change(text, text, jsonb) IS
+    'cancel_subscription(), resume_subscription() or change_subscription() as a user of the HTTP API may call them; refused when too often, or for a price that is not offered';
+
 -- The success page asks about a session that the user comes back from.
 CREATE FUNCTION begin_session_fetch(user_id text, session_id text, most integer)
     RETURNS jsonb

@@ -20,8 +20,7 @@ BEGIN
                                  'push_stripe_usage',
                                  'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
                                  'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
-                                 'api_payments', 'api_prices', 'get_or_create_stripe_customer', 'cancel_subscription',
-                                 'resume_subscription', 'change_subscription']
+                                 'api_payments', 'api_prices', 'api_change', 'get_or_create_stripe_customer']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',

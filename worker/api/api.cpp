@@ -19,6 +19,10 @@ Answerer answerer_of(Action action) {
   switch (action) {
     case Action::authorize:
       return answer_authorize;
+    case Action::cancel:
+      return answer_cancel;
+    case Action::change:
+      return answer_change;
     case Action::checkout:
       return answer_checkout;
     case Action::config:
@@ -33,6 +37,8 @@ Answerer answerer_of(Action action) {
       return answer_portal;
     case Action::prices:
       return answer_prices;
+    case Action::resume:
+      return answer_resume;
     default:
       return answer_subscription;
   }
@@ -43,7 +49,6 @@ stripe::ClientOptions client_options(const Config& config) {
   options.base = config.api_base;
   options.secret_key = config.secret_key;
   options.certificates = config.api_certificates;
-  options.requests_per_second = static_cast<double>(config.api_rate);
   // Somebody waits for it in front of a page.
   options.whole_limit = std::chrono::seconds(20);
   options.limit = std::chrono::seconds(15);
@@ -96,9 +101,10 @@ Json body_of(const Request& request) {
 
 }  // namespace
 
-Api::Api(Runtime& runtime) : runtime_(runtime), keys_(runtime.io), database_(runtime) {
-  if (!runtime.config->secret_key.empty())
-    stripe_ = std::make_unique<stripe::Client>(runtime.io, client_options(*runtime.config));
+Api::Api(Runtime& runtime, const stripe::Client* client, Outbox& outbox)
+    : runtime_(runtime), keys_(runtime.io), database_(runtime), outbox_(outbox) {
+  if (client != nullptr)
+    stripe_ = std::make_unique<stripe::Client>(runtime.io, client_options(*runtime.config), client->rate());
 }
 
 const Route* Api::find(const std::string& path) const {
@@ -167,7 +173,7 @@ asio::awaitable<Response> Api::run(Request& request) {
                    "",
                    0,
                    {}});
-  Call call{request, {}, config, database_, stripe_.get()};
+  Call call{request, {}, config, database_, outbox_, stripe_.get()};
   if (!route.open) {
     call.user = co_await identify(request);
     limit(call);

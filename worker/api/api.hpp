@@ -16,7 +16,8 @@ namespace billing::worker::api {
 
 class Api {
  public:
-  explicit Api(Runtime& runtime);
+  // `client`: none without a key; then nothing is asked of Stripe.
+  Api(Runtime& runtime, const stripe::Client* client, Outbox& outbox);
 
   static constexpr std::size_t kMaxBody = 64 * 1024;
 
@@ -37,6 +38,7 @@ class Api {
   Keys keys_;
   Calls calls_;
   Database database_;
+  Outbox& outbox_;
   std::unique_ptr<stripe::Client> stripe_;
 };
 

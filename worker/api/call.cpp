@@ -65,6 +65,13 @@ std::string Call::landing(const char* name, const std::string& fallback) const {
   return *url;
 }
 
+Json quantity_in(const Call& call) {
+  const Json& quantity = at(call.body, "quantity");
+  if (!quantity.is_null() && (!quantity.is_number_integer() || quantity < 1 || quantity > 1000000))
+    throw Failure(invalid("quantity", "quantity must be a whole number from 1 to 1000000"));
+  return quantity;
+}
+
 void too_many(const Json& refusal) {
   Error error;
   error.status = 429;

@@ -8,6 +8,7 @@
 #include "worker/api/database.hpp"
 #include "worker/api/settings.hpp"
 #include "worker/operator/form.hpp"
+#include "worker/outbox.hpp"
 #include "worker/response.hpp"
 #include "worker/stripe/client.hpp"
 
@@ -30,6 +31,7 @@ struct Call {
   Identity user;                         // of the token; empty where everybody may ask
   std::shared_ptr<const Config> config;  // as it was when the request began
   Database& database;
+  Outbox& outbox;
   stripe::Client* stripe = nullptr;  // none without a secret key
   Json body = Json::object();
 
@@ -62,6 +64,13 @@ inline constexpr const char* kMostWrites = "30";
 
 // What Stripe's "no" is, in the log too. Throws Failure.
 [[noreturn]] void stripe_refused(const Call& call, const stripe::Answer& answer);
+
+// Has a request of the outbox performed, and returns its row: an empty object when that takes too long.
+// Throws Failure for what Stripe refuses.
+boost::asio::awaitable<Json> perform(Call& call, std::string request_id);
+
+// The member quantity, or null. Throws Failure.
+Json quantity_in(const Call& call);
 
 // The user's customer at Stripe; made when there is none.
 boost::asio::awaitable<std::string> customer_of(Call& call);

@@ -34,12 +34,7 @@ Json wanted_of(const Call& call) {
     if (!value.is_boolean()) throw Failure(invalid(name, std::string(name) + " must be true or false"));
     wanted[name] = value;
   }
-  const Json& quantity = at(call.body, "quantity");
-  if (!quantity.is_null()) {
-    if (!quantity.is_number_integer() || quantity < 1 || quantity > 1000000)
-      throw Failure(invalid("quantity", "quantity must be a whole number from 1 to 1000000"));
-    wanted["quantity"] = quantity;
-  }
+  if (const Json quantity = quantity_in(call); !quantity.is_null()) wanted["quantity"] = quantity;
   wanted["success_url"] = call.landing("success_url", call.config->success_url);
   wanted["cancel_url"] = call.landing("cancel_url", call.config->cancel_url);
   return wanted;

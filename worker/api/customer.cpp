@@ -1,6 +1,5 @@
 // The user's customer at Stripe.
 #include "worker/api/call.hpp"
-#include "worker/operator/sign_ins.hpp"
 
 namespace billing::worker::api {
 
@@ -20,21 +19,18 @@ std::string address_of(const Identity& user) {
 }  // namespace
 
 asio::awaitable<std::string> customer_of(Call& call) {
+  constexpr const char* kKnown = "SELECT {s}.get_or_create_stripe_customer($1, nullif($2, ''))";
   const std::string address = address_of(call.user);
-  const Json known = co_await call.database.json(
-      "SELECT {s}.get_or_create_stripe_customer($1, nullif($2, ''))", call.user.user_id, address);
+  const Json known = co_await call.database.json(kKnown, call.user.user_id, address);
   if (const auto customer = text_of(known, "stripe_customer_id")) co_return *customer;
-  stripe::Call wanted;
-  wanted.method = "POST";
-  wanted.path = "/v1/customers";
-  wanted.parameters = {{"metadata", {{"user_id", call.user.user_id}}}};
-  if (!address.empty()) wanted.parameters["email"] = address;
-  wanted.idempotency_key = "pgb_customer_" + operators::digest(call.user.user_id + "\n" + address);
-  const stripe::Answer answer = co_await call.client().call(std::move(wanted));
-  if (!answer.ok()) stripe_refused(call, answer);
-  const std::string customer = text_of(answer.body, "id").value_or("");
-  co_await call.database.json("SELECT {s}.link_stripe_customer($1, $2)", call.user.user_id, customer);
-  co_return customer;
+  const Json made = co_await perform(call, text_of(known, "request_id").value_or(""));
+  const std::string customer = text_of(at(made, "response"), "id").value_or("");
+  if (!customer.empty()) co_return customer;
+  // Somebody else has linked one meanwhile, or nobody is there to make one.
+  const Json again = co_await call.database.json(kKnown, call.user.user_id, address);
+  if (const auto linked = text_of(again, "stripe_customer_id")) co_return *linked;
+  throw Failure(
+      {503, "stripe_unreachable", "the customer is not made yet", "try again in a moment", "", "", 0, {}});
 }
 
 }  // namespace billing::worker::api

@@ -28,7 +28,7 @@ constexpr auto kStatementLimit = std::chrono::seconds(10);
   const Reply::Error& error = *reply.error;
   // What the functions refuse is said in words that are meant for callers.
   if (error.sqlstate == "22023" || error.sqlstate == "22004" || error.sqlstate == "P0002")
-    throw Failure(invalid("", error.message, error.hint));
+    throw Failure(invalid("", error.message));
   if (fault_of(error.sqlstate) != Fault::data) unavailable_now(error.sqlstate, error.message);
   log::Line(log::Level::error, "api_database").add("reason", error.sqlstate).add("error", error.message);
   throw Failure({500,

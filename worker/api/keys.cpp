@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto kQuietly = asio::as_tuple(asio::use_awaitable);
 constexpr auto kFresh = std::chrono::minutes(10);
-constexpr auto kAgain = std::chrono::seconds(30);
+constexpr auto kAgain = std::chrono::seconds(10);
 constexpr auto kAfterFailure = std::chrono::seconds(5);
 constexpr auto kFetchLimit = std::chrono::seconds(5);
 

@@ -23,8 +23,8 @@ class Keys {
   // A set at a URL is fetched when it is first needed, and again after ten minutes; a file whenever it has
   // changed. What cannot be had leaves the keys that were there.
   boost::asio::awaitable<KeySet> current(Settings settings);
-  // After a token with a key that is not known: providers sign with new keys at once. At most every half
-  // minute, whoever asks: anybody can make up the id of a key.
+  // After a token with a key that is not known: providers sign with new keys at once. At most every ten
+  // seconds, whoever asks: anybody can make up the id of a key.
   boost::asio::awaitable<KeySet> renewed(Settings settings);
 
  private:
