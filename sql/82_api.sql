@@ -124,7 +124,7 @@ DECLARE
     settings jsonb := (SELECT jsonb_object_agg(s.name, s.value) FROM @extschema@.get_billing_settings() s
                         WHERE s.name IN ('mode', 'accept_payments'));
     wait     integer;
-    found    record;
+    chosen   record;
     mode     text;
     state    jsonb;
     trial    jsonb;
@@ -141,14 +141,14 @@ BEGIN
     IF settings ->> 'accept_payments' = 'off' THEN
         RETURN jsonb_build_object('status', 'refused', 'reason', 'payments_off');
     END IF;
-    SELECT * INTO found FROM @extschema@.api_price(request ->> 'price', request ->> 'plan', request ->> 'cycle');
-    IF found.refused IS NOT NULL THEN
-        RETURN jsonb_build_object('status', 'refused') || found.refused;
+    SELECT * INTO chosen FROM @extschema@.api_price(request ->> 'price', request ->> 'plan', request ->> 'cycle');
+    IF chosen.refused IS NOT NULL THEN
+        RETURN jsonb_build_object('status', 'refused') || chosen.refused;
     END IF;
-    mode := CASE found.price ->> 'type' WHEN 'recurring' THEN 'subscription' ELSE 'payment' END;
+    mode := CASE chosen.price ->> 'type' WHEN 'recurring' THEN 'subscription' ELSE 'payment' END;
     IF coalesce(request ->> 'mode', mode) <> mode THEN
         RETURN jsonb_build_object('status', 'refused', 'reason', 'wrong_mode', 'param', 'mode',
-            'message', 'price ' || (found.price ->> 'id') || ' is for mode ' || mode);
+            'message', 'price ' || (chosen.price ->> 'id') || ' is for mode ' || mode);
     END IF;
     IF mode = 'subscription' THEN
         state := @extschema@.get_user_subscription_state(me);
@@ -157,17 +157,17 @@ BEGIN
                 CASE state ->> 'reason' WHEN 'subscription_awaited' THEN 'subscription_awaited' ELSE 'already_subscribed' END,
                 'state', state -> 'state', 'next_step', state -> 'next_step');
         END IF;
-        trial := @extschema@.is_trial_eligible(me, found.plan_id);
+        trial := @extschema@.is_trial_eligible(me, chosen.plan_id);
         IF request @> '{"trial": true}' AND NOT (trial ->> 'eligible')::boolean THEN
             RETURN jsonb_build_object('status', 'refused', 'reason', 'trial_not_available', 'param', 'trial',
                                       'why', trial -> 'reason');
         END IF;
-        IF found.plan_id IS NOT NULL AND NOT request @> '{"trial": false}' THEN
+        IF chosen.plan_id IS NOT NULL AND NOT request @> '{"trial": false}' THEN
             days := (trial ->> 'days')::bigint;
         END IF;
     END IF;
     wanted := jsonb_strip_nulls(jsonb_build_object(
-        'livemode', settings ->> 'mode' = 'live', 'mode', mode, 'price', found.price -> 'id', 'plan', found.plan_id,
+        'livemode', settings ->> 'mode' = 'live', 'mode', mode, 'price', chosen.price -> 'id', 'plan', chosen.plan_id,
         'quantity', coalesce((request ->> 'quantity')::bigint, 1), 'trial_days', nullif(days, 0),
         'success_url', request -> 'success_url', 'cancel_url', request -> 'cancel_url',
         'allow_promotion_codes', request -> 'allow_promotion_codes', 'locale', request -> 'locale',
@@ -177,9 +177,9 @@ BEGIN
               FROM jsonb_each(coalesce((SELECT o.object -> 'metadata' FROM @extschema@.stripe_objects o
                                          WHERE o.stripe_account = '' AND o.object_type = 'product'
                                            AND o.livemode = (settings ->> 'mode' = 'live')
-                                           AND o.object_id = @extschema@.stripe_id(found.price -> 'product')
+                                           AND o.object_id = @extschema@.stripe_id(chosen.price -> 'product')
                                            AND jsonb_typeof(o.object -> 'metadata') = 'object'), '{}')
-                              || CASE jsonb_typeof(found.price -> 'metadata') WHEN 'object' THEN found.price -> 'metadata'
+                              || CASE jsonb_typeof(chosen.price -> 'metadata') WHEN 'object' THEN chosen.price -> 'metadata'
                                                                                ELSE '{}' END) m
              WHERE m.key IN ('item_id', 'item_ids', 'seller_id')) END));
     -- From here on two requests of one user take turns.
@@ -253,9 +253,10 @@ CREATE FUNCTION api_change(user_id text, action text, request jsonb)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    me    text := api_change.user_id;
-    wait  integer := @extschema@.count_api_call(me, 'change', (request ->> 'most')::integer);
-    found record;
+    me      text := api_change.user_id;
+    wait    integer := @extschema@.count_api_call(me, 'change', (request ->> 'most')::integer);
+    price   jsonb;
+    refused jsonb;
 BEGIN
     IF wait > 0 THEN
         RETURN jsonb_build_object('status', 'refused', 'reason', 'too_many_requests', 'retry_in', wait);
@@ -270,19 +271,20 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'The HTTP API has a path for each.';
     END IF;
     IF request ? 'price' OR request ? 'plan' THEN
-        SELECT * INTO found FROM @extschema@.api_price(request ->> 'price', request ->> 'plan', request ->> 'cycle');
-        IF found.refused IS NULL AND found.price ->> 'type' IS DISTINCT FROM 'recurring' THEN
-            found.refused := jsonb_build_object('reason', 'wrong_mode', 'param', 'price', 'message',
-                'price ' || (found.price ->> 'id') || ' is for mode payment');
+        SELECT p.price, p.refused INTO price, refused
+          FROM @extschema@.api_price(request ->> 'price', request ->> 'plan', request ->> 'cycle') p;
+        IF refused IS NULL AND price ->> 'type' IS DISTINCT FROM 'recurring' THEN
+            refused := jsonb_build_object('reason', 'wrong_mode', 'param', 'price', 'message',
+                'price ' || (price ->> 'id') || ' is for mode payment');
         END IF;
-        IF found.refused IS NOT NULL THEN
-            RETURN jsonb_build_object('status', 'refused') || found.refused;
+        IF refused IS NOT NULL THEN
+            RETURN jsonb_build_object('status', 'refused') || refused;
         END IF;
     END IF;
     -- A card that is declined changes nothing.
-    RETURN @extschema@.change_subscription(me, NULL, CASE WHEN found IS NULL THEN request ->> 'cycle' END,
+    RETURN @extschema@.change_subscription(me, NULL, CASE WHEN price IS NULL THEN request ->> 'cycle' END,
         (request ->> 'quantity')::bigint, coalesce(request ->> 'apply_when', 'now'),
-        jsonb_strip_nulls(jsonb_build_object('price', found.price -> 'id', 'preview', request -> 'preview',
+        jsonb_strip_nulls(jsonb_build_object('price', price -> 'id', 'preview', request -> 'preview',
             'payment_behavior', CASE WHEN coalesce(request ->> 'apply_when', 'now') = 'now'
                                           AND NOT coalesce((request ->> 'preview')::boolean, false)
                                      THEN 'error_if_incomplete' END)));
@@ -290,6 +292,28 @@ END
 $$;
 COMMENT ON FUNCTION api_change(text, text, jsonb) IS
     'cancel_subscription(), resume_subscription() or change_subscription() as a user of the HTTP API may call them; refused when too often, or for a price that is not offered';
+
+-- What Stripe answered may be of the same second as what was known before; then its webhook tells.
+CREATE FUNCTION is_api_change_applied(user_id text, request_id text)
+    RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT coalesce((
+        SELECT bool_and(o.object -> k.key IS NOT DISTINCT FROM r.response -> k.key)
+               AND (SELECT count(*) FROM jsonb_array_elements(r.response #> '{items,data}') i
+                     WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(o.object #> '{items,data}') j
+                                        WHERE (j.value -> 'id', j.value -> 'quantity', j.value #> '{price,id}')
+                                              IS NOT DISTINCT FROM
+                                              (i.value -> 'id', i.value -> 'quantity', i.value #> '{price,id}'))) = 0
+          FROM @extschema@.stripe_requests r
+          JOIN @extschema@.stripe_objects o ON o.stripe_account = r.stripe_account AND o.livemode = r.livemode
+               AND o.object_type = 'subscription' AND o.object_id = r.response ->> 'id'
+         CROSS JOIN (VALUES ('status'), ('cancel_at_period_end'), ('cancel_at')) k(key)
+         WHERE r.request_id = is_api_change_applied.request_id AND r.user_id = is_api_change_applied.user_id
+           AND r.response ->> 'object' = 'subscription'
+         GROUP BY r.response, o.object), true)
+$$;
+COMMENT ON FUNCTION is_api_change_applied(text, text) IS 'whether the mirror has the subscription as Stripe answered a request';
 
 -- The success page asks about a session that the user comes back from.
 CREATE FUNCTION begin_session_fetch(user_id text, session_id text, most integer)

@@ -20,7 +20,7 @@ BEGIN
                                  'push_stripe_usage',
                                  'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
                                  'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
-                                 'api_payments', 'api_prices', 'api_change', 'get_or_create_stripe_customer']
+                                 'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -90,7 +90,8 @@ BEGIN
                        JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
                       WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p', 'v')
                         AND c.relname NOT IN ('billing_webhook_secrets', 'billing_erasure_key') AND c.relname NOT LIKE 'my\_%'
-                        AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
+                        -- Nor who may pay where.
+                        AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%' AND c.relname NOT LIKE 'api\_%'));
     END IF;
     FOREACH item IN ARRAY readable LOOP
         EXECUTE format('GRANT SELECT ON %s.%I TO %I', '@extschema@', item, role);

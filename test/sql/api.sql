@@ -97,3 +97,27 @@ SELECT user_id, session_id FROM api_checkouts WHERE session_id = 'cs_9';
 SELECT is_session_of('didi', '{"client_reference_id": "dee"}'), is_session_of('ada', '{"client_reference_id": "dee"}');
 SELECT erase_user('didi', 'test') ->> 'status';
 SELECT count(*) FROM api_checkouts WHERE user_id = 'didi';
+-- Changes, as somebody may ask for them who is no operator; each is a request to Stripe.
+SELECT link_stripe_customer('ida', 'cus_5') ->> 'status';
+SELECT outcome FROM t.process(t.event('evt_30', 'customer.subscription.created', now() - interval '1 day', t.subscription('sub_5', 'cus_5', 'active', now()::date - 1, now()::date + 29)));
+CREATE FUNCTION t.change(who text, action text, request jsonb) RETURNS TABLE (status text, reason text, param text, parameters jsonb) LANGUAGE sql AS $$
+SELECT a ->> 'status', a ->> 'reason', a ->> 'param', (SELECT r.parameters FROM stripe_requests r WHERE r.request_id = a ->> 'request_id') FROM api_change(who, action, '{"most": 1000}' || request) a
+$$;
+SELECT * FROM t.change('ida', 'change', '{"quantity": 3}');
+SELECT * FROM t.change('ida', 'change', '{"plan": "pro", "cycle": "monthly", "quantity": 2, "preview": true}');
+SELECT * FROM t.change('ida', 'change', '{"price": "price_stray"}');
+SELECT * FROM t.change('ida', 'change', '{"price": "price_course"}');
+SELECT * FROM t.change('ida', 'change', '{"plan": "none"}');
+SELECT * FROM t.change('ida', 'cancel', '{"feedback": "unused"}');
+SELECT * FROM t.change('ida', 'resume', '{}');
+SELECT * FROM t.change('nobody', 'cancel', '{}');
+SELECT * FROM t.change('ida', 'cancel', '{"most": 1}');
+SELECT purpose, method, parameters FROM stripe_requests WHERE user_id = 'ida' ORDER BY number;
+SELECT * FROM t.refusal($$SELECT api_change('ida', 'steal', '{"most": 1000}')$$);
+SELECT begin_api_portal('ida', 9), begin_api_portal('nobody', 9);
+-- Until the mirror has what Stripe answered.
+SELECT is_api_change_applied('ida', 'pgb_none'), (SELECT count(*) FROM stripe_requests r WHERE NOT is_api_change_applied('ida', r.request_id));
+UPDATE stripe_requests r SET response = (SELECT o.object || '{"cancel_at_period_end": true}' FROM stripe_objects o WHERE o.object_id = 'sub_5') WHERE r.user_id = 'ida' AND r.purpose = 'cancel_subscription';
+SELECT is_api_change_applied('ida', r.request_id), is_api_change_applied('bob', r.request_id) FROM stripe_requests r WHERE r.purpose = 'cancel_subscription' AND r.user_id = 'ida';
+UPDATE stripe_requests r SET response = (SELECT o.object FROM stripe_objects o WHERE o.object_id = 'sub_5') WHERE r.user_id = 'ida' AND r.purpose = 'cancel_subscription';
+SELECT is_api_change_applied('ida', r.request_id) FROM stripe_requests r WHERE r.purpose = 'cancel_subscription' AND r.user_id = 'ida';
