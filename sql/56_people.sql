@@ -96,6 +96,10 @@ BEGIN
     -- What waited for one of the two is due.
     UPDATE @extschema@.stripe_events e SET next_retry_at = now(), retry_count = 0
      WHERE NOT e.processed AND e.waiting_for IN ('user:' || old, 'credits:' || old, 'user:' || new, 'credits:' || new);
+    -- A checkout that is open is still the one that is open.
+    UPDATE @extschema@.api_checkouts c SET user_id = new
+     WHERE c.user_id = old AND NOT EXISTS (SELECT FROM @extschema@.api_checkouts n WHERE n.user_id = new);
+    DELETE FROM @extschema@.api_checkouts c WHERE c.user_id = old;
     DELETE FROM @extschema@.billing_users u WHERE u.user_id = old;
     DELETE FROM @extschema@.subscription_cache c WHERE c.user_id = old;
     PERFORM @extschema@.update_subscription_cache(new);

@@ -278,6 +278,8 @@ BEGIN
     GET DIAGNOSTICS objects = ROW_COUNT;
     PERFORM @extschema@.redact_ledgers(me, names, told);
     DELETE FROM @extschema@.user_aliases a WHERE a.now_user_id = me;
+    DELETE FROM @extschema@.api_checkouts c WHERE c.user_id = me;
+    DELETE FROM @extschema@.api_calls c WHERE c.user_id = me;
     -- Subscriptions, payments and the rest follow what is left.
     PERFORM @extschema@.rebuild_customers(customers, loose);
     PERFORM @extschema@.audit_by_hand(me, 'user_erased', NULL, erase_user.reason,

@@ -18,7 +18,10 @@ BEGIN
                                  'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
                                  'request_missing_refetches',
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
-                                 'push_stripe_usage']
+                                 'push_stripe_usage',
+                                 'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
+                                 'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
+                                 'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -57,7 +60,8 @@ BEGIN
                                                     'recognised_by', 'tried_before_erasure', 'remember_trial', 'tells_any',
                                                     'add_stripe_request', 'add_scheduled_phase', 'decide_stripe_request',
                                                     'request_of_subscription', 'subscription_to_change', 'repeated_request',
-                                                    'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of'))
+                                                    'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of',
+                                                    'api_price', 'check_api_page'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
@@ -87,7 +91,8 @@ BEGIN
                        JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
                       WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p', 'v')
                         AND c.relname NOT IN ('billing_webhook_secrets', 'billing_erasure_key') AND c.relname NOT LIKE 'my\_%'
-                        AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%'));
+                        -- Nor who may pay where.
+                        AND (kind = 'admin' OR c.relname NOT LIKE 'stripe_event_payloads%' AND c.relname NOT LIKE 'api\_%'));
     END IF;
     FOREACH item IN ARRAY readable LOOP
         EXECUTE format('GRANT SELECT ON %s.%I TO %I', '@extschema@', item, role);

@@ -43,3 +43,5 @@ SELECT pg_extension_config_dump('user_aliases', '');
 -- Restored without its key, nobody would know any more who had a trial.
 SELECT pg_extension_config_dump('billing_erasure_key', '');
 SELECT pg_extension_config_dump('erased_trials', '');
+SELECT pg_extension_config_dump('api_calls', '');
+SELECT pg_extension_config_dump('api_checkouts', '');

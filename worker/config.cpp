@@ -299,6 +299,7 @@ Config load_config(const Sources& sources) {
   read_shadow(config);
   read_notifications(config);
   read_operators(config);
+  api::read_settings(config);
   config.connection = read_connection("DATABASE_URL", config.database_url);
   if (sources.flags.contains("DATABASE_URL") && holds_password(config.database_url))
     config.warnings.push_back(

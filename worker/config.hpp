@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "worker/api/settings.hpp"
 #include "worker/connection_string.hpp"
 #include "worker/endpoint.hpp"
 #include "worker/log.hpp"
@@ -58,6 +59,21 @@ struct Config {
   std::vector<std::string> operator_tokens;  // none: no operator's page
   std::vector<std::string> operator_names;   // of operator_hosts
   ConnectionString operator_connection;
+
+  std::string api_prefix;
+  std::string api_aliases;
+  std::uint64_t api_checkouts = 0;  // a user and minute
+  std::uint64_t api_connections = 0;
+  std::string origins;
+  std::string success_url;
+  std::string cancel_url;
+  std::string return_url;
+  std::string jwt_secret;
+  std::string jwt_key_set;
+  std::string jwt_issuer;
+  std::string jwt_audience;
+  std::string jwt_claim;
+  api::Settings api;  // of these
 
   std::uint64_t max_body = 0;
   std::uint64_t max_connections = 0;

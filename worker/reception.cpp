@@ -25,9 +25,9 @@ void raise_descriptor_limit(std::uint64_t connections) {
 
 }  // namespace
 
-Reception::Reception(Runtime& runtime, Batcher& batcher, const Pages& pages,
+Reception::Reception(Runtime& runtime, Batcher& batcher, const Pages& pages, api::Api& api,
                      std::shared_ptr<Sessions> sessions)
-    : runtime_(runtime), batcher_(batcher), pages_(pages), sessions_(std::move(sessions)) {
+    : runtime_(runtime), batcher_(batcher), pages_(pages), api_(api), sessions_(std::move(sessions)) {
   raise_descriptor_limit(runtime_.config->max_connections);
 }
 
@@ -40,7 +40,7 @@ void Reception::take(tcp::socket socket, const TlsContext& tls) {
 
 void Reception::serve(tcp::socket socket, const TlsContext& tls) {
   try {
-    std::make_shared<Session>(runtime_, batcher_, pages_, sessions_, Transport(std::move(socket), tls))
+    std::make_shared<Session>(runtime_, batcher_, pages_, api_, sessions_, Transport(std::move(socket), tls))
         ->start();
   } catch (const std::exception& error) {
     log::Line(log::Level::error, "session_failed").add("error", error.what());

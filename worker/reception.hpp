@@ -11,7 +11,8 @@ namespace billing::worker {
 
 class Reception {
  public:
-  Reception(Runtime& runtime, Batcher& batcher, const Pages& pages, std::shared_ptr<Sessions> sessions);
+  Reception(Runtime& runtime, Batcher& batcher, const Pages& pages, api::Api& api,
+            std::shared_ptr<Sessions> sessions);
   void take(boost::asio::ip::tcp::socket socket, const TlsContext& tls);
 
  private:
@@ -21,6 +22,7 @@ class Reception {
   Runtime& runtime_;
   Batcher& batcher_;
   const Pages& pages_;
+  api::Api& api_;
   std::shared_ptr<Sessions> sessions_;
 };
 

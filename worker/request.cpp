@@ -46,6 +46,8 @@ struct Seen {
   int transfer_encoding = 0;
   int host = 0;
   int signature = 0;
+  int authorization = 0;
+  int origin = 0;
 };
 
 std::optional<Refusal> read_request_line(std::string_view line, RequestHead& head, int& version) {
@@ -65,7 +67,9 @@ std::optional<Refusal> read_request_line(std::string_view line, RequestHead& hea
   else
     return bad_request("unsupported_version", "only HTTP/1.1 and HTTP/1.0 are spoken here", 505);
   head.method = method;
-  head.path = target.substr(0, target.find('?'));
+  const std::size_t question = target.find('?');
+  head.path = target.substr(0, question);
+  if (question != std::string_view::npos) head.query = target.substr(question + 1);
   head.keep_alive = version == 11;
   return std::nullopt;
 }
@@ -114,6 +118,17 @@ std::optional<Refusal> read_field(std::string_view name, std::string_view value,
     if (++seen.signature > 1)
       return bad_request("repeated_signature_header", "stripe-signature appears more than once");
     head.signature = value;
+  } else if (equals_ignoring_case(name, "authorization")) {
+    if (++seen.authorization > 1)
+      return bad_request("repeated_authorization_header", "authorization appears more than once");
+    head.authorization = value;
+  } else if (equals_ignoring_case(name, "origin")) {
+    if (++seen.origin > 1) return bad_request("repeated_origin_header", "origin appears more than once");
+    head.origin = value;
+  } else if (equals_ignoring_case(name, "content-type")) {
+    head.content_type = value;
+  } else if (equals_ignoring_case(name, "access-control-request-method")) {
+    head.requested_method = value;
   }
   return std::nullopt;
 }

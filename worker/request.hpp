@@ -16,8 +16,14 @@ inline constexpr std::size_t kMaxFields = 100;
 
 struct RequestHead {
   std::string method;
-  std::string path;       // the target up to its first '?'
-  std::string signature;  // Stripe-Signature, "" when absent
+  std::string path;   // the target up to its first '?'
+  std::string query;  // behind it
+  // Fields, "" when absent.
+  std::string signature;  // Stripe-Signature
+  std::string authorization;
+  std::string origin;
+  std::string content_type;
+  std::string requested_method;  // Access-Control-Request-Method
   std::optional<std::uint64_t> content_length;
   bool chunked = false;
   bool expects_continue = false;

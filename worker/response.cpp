@@ -50,10 +50,13 @@ std::string serialise(const Response& response) {
   out.append(reason.data(), reason.size());
   out += "\r\nDate: ";
   out += date();
-  out += "\r\nContent-Type: ";
-  out += response.content_type;
-  out += "\r\nContent-Length: ";
-  out += std::to_string(response.body.size());
+  // RFC 9110, section 8.6: an answer that never has a body has no length either.
+  if (response.status != 204) {
+    out += "\r\nContent-Type: ";
+    out += response.content_type;
+    out += "\r\nContent-Length: ";
+    out += std::to_string(response.body.size());
+  }
   out += "\r\nCache-Control: no-store";
   for (const auto& [name, value] : response.fields)
     out.append("\r\n").append(name).append(": ").append(value);

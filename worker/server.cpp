@@ -29,8 +29,10 @@ Server::Server(Config config, Sources sources)
       // A shadow does nothing that anybody could notice.
       outbox_(runtime_, runtime_.config->shadow ? nullptr : stripe_.get()),
       pages_(runtime_, batcher_, housekeeping_),
+      // Nor is anything sold by one.
+      api_(runtime_, runtime_.config->shadow ? nullptr : stripe_.get(), outbox_),
       sessions_(std::make_shared<Sessions>()),
-      reception_(runtime_, batcher_, pages_, sessions_),
+      reception_(runtime_, batcher_, pages_, api_, sessions_),
       listener_(runtime_.io, "PG_BILLING_LISTEN", Listener::Plain::warned_of,
                 [this](auto socket, const TlsContext& tls) { reception_.take(std::move(socket), tls); }),
       ticker_(runtime_.io) {

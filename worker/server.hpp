@@ -4,6 +4,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 
+#include "worker/api/api.hpp"
 #include "worker/batcher.hpp"
 #include "worker/config.hpp"
 #include "worker/deliveries.hpp"
@@ -57,6 +58,7 @@ class Server {
   Refetch refetch_;
   Outbox outbox_;
   Pages pages_;
+  api::Api api_;
   std::shared_ptr<Sessions> sessions_;
   Reception reception_;
   Listener listener_;

@@ -45,11 +45,12 @@ void Sessions::end_idle() {
     if (session->idle_) session->transport_.cancel();
 }
 
-Session::Session(Runtime& runtime, Batcher& batcher, const Pages& pages, std::shared_ptr<Sessions> sessions,
-                 Transport transport)
+Session::Session(Runtime& runtime, Batcher& batcher, const Pages& pages, api::Api& api,
+                 std::shared_ptr<Sessions> sessions, Transport transport)
     : runtime_(runtime),
       batcher_(batcher),
       pages_(pages),
+      api_(api),
       sessions_(std::move(sessions)),
       config_(runtime.config),
       transport_(std::move(transport)),
@@ -156,6 +157,12 @@ asio::awaitable<bool> Session::read_head(Exchange& exchange) {
 
 asio::awaitable<void> Session::handle(Exchange& exchange) {
   exchange.body_unread = exchange.head.has_body();
+  exchange.call = api_.find(exchange.head.path);
+  if (exchange.call != nullptr) {
+    exchange.is_page = true;
+    co_await take_call(exchange);
+    co_return;
+  }
   const auto where = route(exchange.head, config_->endpoints);
   if (const auto* refusal = std::get_if<Refusal>(&where)) {
     refuse(exchange, *refusal);
@@ -167,9 +174,9 @@ asio::awaitable<void> Session::handle(Exchange& exchange) {
   }
 }
 
-asio::awaitable<bool> Session::read_body(Exchange& exchange, std::string& body) {
+asio::awaitable<bool> Session::read_body(Exchange& exchange, std::size_t limit, std::string& body) {
   const auto deadline = std::min(Clock::now() + config_->body_timeout, exchange.deadline);
-  BodyReader reader(exchange.head, config_->max_body);
+  BodyReader reader(exchange.head, limit);
   bool invite = exchange.head.expects_continue;
   for (;;) {
     const auto progress = reader.feed(input_);
@@ -201,7 +208,7 @@ asio::awaitable<bool> Session::read_body(Exchange& exchange, std::string& body) 
 
 asio::awaitable<void> Session::take_webhook(Exchange& exchange, const Endpoint& endpoint) {
   std::string body;
-  const bool complete = co_await read_body(exchange, body);
+  const bool complete = co_await read_body(exchange, config_->max_body, body);
   if (!complete) co_return;
   auto judged = judge(endpoint, exchange.head.signature, std::move(body), unix_time());
   if (const auto* refusal = std::get_if<Refusal>(&judged)) {
@@ -223,6 +230,31 @@ asio::awaitable<void> Session::take_webhook(Exchange& exchange, const Endpoint& 
   exchange.response.body = "{\"received\":true,\"outcome\":" + json_string(verdict.result.outcome) + "}\n";
 }
 
+asio::awaitable<void> Session::take_call(Exchange& exchange) {
+  std::string body;
+  const bool complete = co_await read_body(exchange, api::Api::kMaxBody, body);
+  if (!complete) co_return;
+  // From here on whoever answers keeps the time.
+  deadline_ = Clock::time_point::max();
+  api::Request request = call_of(exchange);
+  request.body = std::move(body);
+  exchange.response = co_await api_.answer(std::move(request));
+}
+
+api::Request Session::call_of(const Exchange& exchange) const {
+  const RequestHead& head = exchange.head;
+  api::Request request;
+  request.route = exchange.call;
+  request.method = head.method;
+  request.query = operators::Form(head.query);
+  request.content_type = head.content_type;
+  request.origin = head.origin;
+  request.authorization = head.authorization;
+  request.requested_method = head.requested_method;
+  request.remote = transport_.remote();
+  return request;
+}
+
 void Session::stopped(Exchange& exchange, const char* reason, const char* what) {
   exchange.gone = !late_;
   if (late_)
@@ -234,7 +266,7 @@ void Session::stopped(Exchange& exchange, const char* reason, const char* what) 
 
 void Session::refuse(Exchange& exchange, const Refusal& refusal) {
   ++runtime_.metrics.rejected[refusal.reason];
-  exchange.response = refused(refusal);
+  exchange.response = exchange.call != nullptr ? api_.refuse(refusal, call_of(exchange)) : refused(refusal);
   const std::string remote = transport_.remote();
   log_refusal(refusal, {exchange.head.path, remote, exchange.event_id, exchange.event_type,
                         Clock::now() - exchange.started});

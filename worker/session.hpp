@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "worker/api/api.hpp"
 #include "worker/batcher.hpp"
 #include "worker/pages.hpp"
 #include "worker/request.hpp"
@@ -33,8 +34,8 @@ class Sessions {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Runtime& runtime, Batcher& batcher, const Pages& pages, std::shared_ptr<Sessions> sessions,
-          Transport transport);
+  Session(Runtime& runtime, Batcher& batcher, const Pages& pages, api::Api& api,
+          std::shared_ptr<Sessions> sessions, Transport transport);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -49,7 +50,8 @@ class Session : public std::enable_shared_from_this<Session> {
     Clock::time_point started;
     Clock::time_point deadline;
     RequestHead head;
-    bool is_page = false;
+    bool is_page = false;              // no webhook
+    const api::Route* call = nullptr;  // of the API
     bool body_unread = false;
     bool gone = false;  // the client left: nobody to answer
     Response response;
@@ -62,12 +64,15 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<bool> first_byte();
   // These answer by themselves and return false when the request does not get further.
   boost::asio::awaitable<bool> read_head(Exchange& exchange);
-  boost::asio::awaitable<bool> read_body(Exchange& exchange, std::string& body);
+  boost::asio::awaitable<bool> read_body(Exchange& exchange, std::size_t limit, std::string& body);
   boost::asio::awaitable<void> handle(Exchange& exchange);
   boost::asio::awaitable<void> take_webhook(Exchange& exchange, const Endpoint& endpoint);
+  boost::asio::awaitable<void> take_call(Exchange& exchange);
   boost::asio::awaitable<bool> read_more(Clock::time_point deadline, std::size_t limit);
   boost::asio::awaitable<bool> respond(Exchange& exchange);
   boost::asio::awaitable<void> part();
+
+  api::Request call_of(const Exchange& exchange) const;
 
   // Why reading stopped: too late, or the client is gone.
   void stopped(Exchange& exchange, const char* reason, const char* what);
@@ -78,6 +83,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Runtime& runtime_;
   Batcher& batcher_;
   const Pages& pages_;
+  api::Api& api_;
   std::shared_ptr<Sessions> sessions_;
   std::shared_ptr<const Config> config_;  // as it was when the request began
   Transport transport_;

@@ -140,6 +140,13 @@ asio::awaitable<Reply> Store::process(const std::vector<std::string_view>& paylo
   return database_.query(std::move(sql), std::move(parameters), limit);
 }
 
+asio::awaitable<Reply> Store::ask(std::string sql, std::vector<Parameter> parameters,
+                                  std::chrono::milliseconds limit) {
+  for (std::size_t at = sql.find("{s}"); at != std::string::npos; at = sql.find("{s}", at))
+    sql.replace(at, 3, schema_);
+  return database_.query(std::move(sql), std::move(parameters), limit);
+}
+
 std::optional<Store::Results> Store::results(const Reply& reply, std::size_t payloads) {
   Results results;
   results.of_payloads.resize(payloads);

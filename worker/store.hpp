@@ -54,6 +54,10 @@ class Store {
   };
   static std::optional<Results> results(const Reply& reply, std::size_t payloads);
 
+  // Any statement; "{s}" becomes the extension's schema.
+  boost::asio::awaitable<Reply> ask(std::string sql, std::vector<Parameter> parameters,
+                                    std::chrono::milliseconds limit);
+
   boost::asio::awaitable<Reply> retry(int rows);
   static std::vector<EventResult> retried(const Reply& reply);
   boost::asio::awaitable<Reply> refresh(int rows);

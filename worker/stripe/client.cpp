@@ -78,8 +78,11 @@ std::string make_idempotency_key() {
   return key;
 }
 
-Client::Client(asio::io_context& io, ClientOptions options)
-    : io_(io), options_(std::move(options)), transfers_(io), rate_(options_.requests_per_second) {}
+Client::Client(asio::io_context& io, ClientOptions options, std::shared_ptr<RateLimit> rate)
+    : io_(io),
+      options_(std::move(options)),
+      transfers_(io),
+      rate_(rate ? std::move(rate) : std::make_shared<RateLimit>(options_.requests_per_second)) {}
 
 asio::awaitable<void> Client::pause(std::chrono::steady_clock::duration time) {
   asio::steady_timer timer(io_, time);
@@ -91,7 +94,7 @@ asio::awaitable<Answer> Client::call(Call call) {
   const auto until = std::chrono::steady_clock::now() + options_.whole_limit;
   bool in_doubt = false;
   for (Attempt attempt{};; ++attempt.number) {
-    if (const auto wait = rate_.take(std::chrono::steady_clock::now()); wait.count() > 0)
+    if (const auto wait = rate_->take(std::chrono::steady_clock::now()); wait.count() > 0)
       co_await pause(wait);
     const auto began = std::chrono::steady_clock::now();
     const HttpResponse response = co_await transfers_.perform(request_of(call));

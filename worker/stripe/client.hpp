@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -63,7 +64,9 @@ struct Answer {
 
 class Client {
  public:
-  Client(boost::asio::io_context& io, ClientOptions options);
+  // `rate`: that of another client with the same key; none: one of its own.
+  Client(boost::asio::io_context& io, ClientOptions options, std::shared_ptr<RateLimit> rate = nullptr);
+  const std::shared_ptr<RateLimit>& rate() const { return rate_; }
 
   boost::asio::awaitable<Answer> call(Call call);
 
@@ -78,7 +81,7 @@ class Client {
   boost::asio::io_context& io_;
   ClientOptions options_;
   Transfers transfers_;
-  RateLimit rate_;
+  std::shared_ptr<RateLimit> rate_;
   std::minstd_rand random_{std::random_device{}()};
 };
 
