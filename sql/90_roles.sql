@@ -17,7 +17,10 @@ BEGIN
                                  'claim_billing_notifications', 'finish_billing_notification',
                                  'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
-                                 'push_stripe_usage']
+                                 'push_stripe_usage',
+                                 'begin_stripe_sync', 'claim_stripe_sync_slice', 'split_stripe_sync_slice',
+                                 'stripe_sync_customers', 'keep_stripe_sync_page', 'leave_stripe_sync_slice',
+                                 'finish_stripe_sync']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -56,7 +59,9 @@ BEGIN
                                                     'recognised_by', 'tried_before_erasure', 'remember_trial', 'tells_any',
                                                     'add_stripe_request', 'add_scheduled_phase', 'decide_stripe_request',
                                                     'request_of_subscription', 'subscription_to_change', 'repeated_request',
-                                                    'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of'))
+                                                    'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of',
+                                                    'apply_imported_objects', 'fix_imported_customer_links',
+                                                    'lock_stripe_sync_slice', 'check_stripe_sync_owner'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')
