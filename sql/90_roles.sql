@@ -21,7 +21,10 @@ BEGIN
                                  'push_stripe_usage',
                                  'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
                                  'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
-                                 'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer']
+                                 'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer',
+                                 'begin_stripe_sync', 'claim_stripe_sync_slice', 'split_stripe_sync_slice',
+                                 'stripe_sync_customers', 'keep_stripe_sync_page', 'leave_stripe_sync_slice',
+                                 'finish_stripe_sync']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -61,7 +64,9 @@ BEGIN
                                                     'add_stripe_request', 'add_scheduled_phase', 'decide_stripe_request',
                                                     'request_of_subscription', 'subscription_to_change', 'repeated_request',
                                                     'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of',
-                                                    'api_price', 'check_api_page'))
+                                                    'api_price', 'check_api_page',
+                                                    'apply_imported_objects', 'fix_imported_customer_links',
+                                                    'lock_stripe_sync_slice', 'check_stripe_sync_owner'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')

@@ -268,7 +268,7 @@ Sources parse_arguments(const std::vector<std::string>& arguments) {
   return sources;
 }
 
-Config load_config(const Sources& sources) {
+Config load_config(const Sources& sources, bool takes_webhooks) {
   const Texts file = sources.file.empty() ? Texts() : read_file(sources.file);
   Config config;
   for (const Setting& setting : settings()) {
@@ -287,7 +287,8 @@ Config load_config(const Sources& sources) {
   }
   for (Endpoint& endpoint : config.endpoints) {
     const std::string text = lookup(sources, file, endpoint.variable);
-    endpoint.secrets = read_secrets(endpoint.variable, text, config);
+    if (takes_webhooks || !trim(text).empty())
+      endpoint.secrets = read_secrets(endpoint.variable, text, config);
     config.texts[endpoint.variable] = text;
   }
   check_mode("STRIPE_SECRET_KEY", config.secret_key, config.live_mode);

@@ -112,8 +112,8 @@ struct Sources {
 
 // Reads the arguments behind the subcommand. Throws ConfigError for what it does not know.
 Sources parse_arguments(const std::vector<std::string>& arguments);
-// Throws ConfigError.
-Config load_config(const Sources& sources);
+// Throws ConfigError. Who takes no webhooks needs no secrets for them.
+Config load_config(const Sources& sources, bool takes_webhooks = true);
 // One setting as its sources give it, unchecked: for subcommands that need no whole configuration.
 std::string lookup(const Sources& sources, const std::string& name);
 

@@ -10,6 +10,7 @@
 #include "worker/sign.hpp"
 #include "worker/simulation/simulate.hpp"
 #include "worker/supervision.hpp"
+#include "worker/sync/command.hpp"
 
 namespace {
 
@@ -22,6 +23,8 @@ Usage:
   pg_billing serve [--config FILE] [--FLAG VALUE]...   take webhooks until SIGTERM
   pg_billing sign [--timestamp SECONDS] < BODY         print a Stripe-Signature for BODY, made with the
                                                        first secret in STRIPE_WEBHOOK_SECRET
+  pg_billing sync [--grants none|current-period]       read everything that the Stripe account has, once;
+                                                       pg_billing sync --help lists its flags
   pg_billing simulate [--FLAG VALUE]...                whole account histories in Stripe's shapes;
                                                        pg_billing simulate --help lists its flags
   pg_billing --help | --version
@@ -65,6 +68,8 @@ int run(const std::vector<std::string>& arguments) {
   // It has flags of its own, and its own --help.
   if (!arguments.empty() && arguments.front() == "simulate")
     return billing::simulation::run_simulate({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments.front() == "sync")
+    return billing::sync::run_sync({arguments.begin() + 1, arguments.end()});
   for (const std::string& argument : arguments) {
     if (argument != "--help" && argument != "-h" && argument != "help") continue;
     std::cout << kUsage << settings_help();
@@ -82,7 +87,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (command == "serve") return run_serve(rest);
   if (command == "sign") return run_sign(rest);
-  const std::string_view close = nearest(command, {"serve", "sign", "simulate", "--help", "--version"});
+  const std::string_view close = nearest(command, {"serve", "sign", "simulate", "sync", "--help", "--version"});
   throw ConfigError("unknown command \"" + command + "\"", close.empty()
                                                                ? "pg_billing --help lists the commands"
                                                                : "did you mean " + std::string(close) + "?");

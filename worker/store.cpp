@@ -227,6 +227,11 @@ asio::awaitable<Reply> Store::finish_notifications(std::string results) {
   return database_.query(std::move(sql), std::move(parameters), kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::call(const char* call, std::vector<Parameter> parameters,
+                                   std::chrono::milliseconds limit) {
+  return database_.query("SELECT * FROM " + function(call), std::move(parameters), limit);
+}
+
 asio::awaitable<Reply> Store::request_stale() {
   return database_.query("SELECT " + function("request_stale_refetches()"), {}, kHousekeepingLimit);
 }

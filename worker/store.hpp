@@ -74,6 +74,10 @@ class Store {
   // `results`: an array of objects with user_id, notification_id, success, error, options.
   boost::asio::awaitable<Reply> finish_notifications(std::string results);
 
+  // SELECT * FROM one of the extension's functions: `call` is its name with its arguments.
+  boost::asio::awaitable<Reply> call(const char* call, std::vector<Parameter> parameters,
+                                     std::chrono::milliseconds limit);
+
   // An object that the extension wants fetched from Stripe's API.
   struct WantedObject {
     std::string account;

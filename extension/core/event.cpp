@@ -41,6 +41,12 @@ Seconds created_of(const Json& event, bool thin) {
   return *created;
 }
 
+// Stripe's own events have no such member.
+std::optional<ImportTerms> import_terms(const Json& terms) {
+  if (!terms.is_object()) return std::nullopt;
+  return ImportTerms{time_of(terms, "began").value_or(0), text_of(terms, "grants") == "current-period"};
+}
+
 }  // namespace
 
 std::string mirror_key(std::string_view object_type, std::string id, std::string_view customer_id) {
@@ -66,6 +72,8 @@ Event parse_event(std::string_view payload) {
   event.api_version = text_of(root, "api_version").value_or("");
   event.livemode = flag_of(root, "livemode");
   event.account = limited(text_of(root, event.thin ? "context" : "account").value_or(""), "account");
+
+  if (event.id.starts_with(kFetchPrefix)) event.import = import_terms(at(root, "import"));
 
   std::string id;
   if (event.thin) {

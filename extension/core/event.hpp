@@ -2,6 +2,7 @@
 // https://docs.stripe.com/api/events/object and https://docs.stripe.com/webhooks
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,15 @@ namespace billing {
 // Ids and types become keys of tables, whose index entries are limited. Stripe promises 255 for ids.
 inline constexpr std::size_t kMaxIdBytes = 255;
 inline constexpr std::string_view kThinEvent = "v2.core.event";
+
+// Ids of fetches begin with this, those of Stripe's events with evt_.
+inline constexpr std::string_view kFetchPrefix = "fetch_";
+
+// Of what an initial import brings: it is history, of which nobody is told.
+struct ImportTerms {
+  Seconds began = 0;            // when the import began: what was paid before grants no credits
+  bool current_period = false;  // but those of the period that it began in
+};
 
 struct Event {
   std::string id;           // evt_...
@@ -26,7 +36,8 @@ struct Event {
   std::string object_id;     // key of the mirror; "" when the object has none (invoice.upcoming, balance)
   std::string customer_id;   // the customer that the object belongs to, or is, or was detached from, or a
                              // guest's payment (core/payer.hpp); "" when none
-  bool thin = false;         // object = "v2.core.event": names an object without carrying it
+  std::optional<ImportTerms> import;  // none unless an import brought it
+  bool thin = false;                  // object = "v2.core.event": names an object without carrying it
 };
 
 // The payload is JSON, but not an event that can be identified; or not JSON at all.

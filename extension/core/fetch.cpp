@@ -50,6 +50,9 @@ std::string fetch_payload(const Fetch& fetch) {
                 {"livemode", fetch.livemode},
                 {"data", {{"object", fetch.object}}}};
   if (!fetch.account.empty()) event["account"] = fetch.account;
+  if (fetch.import)
+    event["import"] = {{"began", fetch.import->began},
+                       {"grants", fetch.import->current_period ? "current-period" : "none"}};
   return to_text(event);
 }
 

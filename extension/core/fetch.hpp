@@ -9,9 +9,6 @@
 
 namespace billing {
 
-// Ids of fetches begin with this, those of Stripe's events with evt_.
-inline constexpr std::string_view kFetchPrefix = "fetch_";
-
 bool is_fetch(const Event& event);
 
 // The event by which Stripe tells that an object is as it is now: customer.subscription.deleted of one that
@@ -26,6 +23,7 @@ struct Fetch {
   std::string account;  // "" for the key's own
   bool livemode = false;
   Json object;  // with "deleted": true when it is gone
+  std::optional<ImportTerms> import;
 };
 // The event's payload, for process_stripe_events().
 std::string fetch_payload(const Fetch& fetch);

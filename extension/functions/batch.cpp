@@ -9,6 +9,7 @@
 #include "functions/concern.hpp"
 #include "functions/credit_follow.hpp"
 #include "functions/dependencies.hpp"
+#include "functions/imported_sources.hpp"
 #include "functions/inbox.hpp"
 #include "functions/links.hpp"
 #include "functions/mirror.hpp"
@@ -47,8 +48,9 @@ class Batch {
     redaction::apply(works_, links_, settings_);
     bind_customers();
     wake_waiting();
-    dependencies_.fold(open(), told_payers_);
     // A rebuild brings nothing that is new.
+    if (!options_.admitted) credits::note_imported(open(), settings_);
+    dependencies_.fold(open(), told_payers_);
     if (!options_.admitted) refetches::follow(works_, dependencies_.ambiguous());
     moved_clocks_ = test_clocks::learn(open(), settings_);
     stripe_entitlements::follow(open());

@@ -13,6 +13,7 @@
 #include "functions/credit_lot.hpp"
 #include "functions/credit_sources.hpp"
 #include "functions/credit_store.hpp"
+#include "functions/imported_sources.hpp"
 #include "functions/payment_facts.hpp"
 #include "pg/spi.hpp"
 
@@ -81,6 +82,12 @@ class Follow {
           if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
     sources_ = Sources(user_of_, settings_.live).read(customers, ids, whole, reviewed_);
     add_unseen_invoices(existing);
+    std::vector<std::string> accounts, sources;
+    for (const auto& [id, source] : sources_) {
+      accounts.push_back(source.account);
+      sources.push_back(id);
+    }
+    imported_.read(accounts, sources, settings_.live);
   }
 
   // A person may grant for an invoice that was never told of; its charges may be.
@@ -162,8 +169,10 @@ class Follow {
   Seconds paid_at(const Json& invoice) { return told(granted_at(invoice), test_clock_of(invoice)); }
 
   void keep(const Source& source, Seconds at, PlannedGrant grant) {
-    if (at < since()) return;
     grant.invoice_id = source.id;
+    if (imported_.contains(source.account, source.id) ? !imported_.grants(source.account, grant)
+                                                      : at < since())
+      return;
     customer_of_[{source.user_id, grant.key}] = source.customer_id;
     plans_[source.user_id].push_back(std::move(grant));
   }
@@ -196,9 +205,10 @@ class Follow {
 
   // Whether all is known of what the upgrades of an invoice depend on: what is not planned then is not due.
   bool is_certain(const std::string& invoice_id) {
-    const Json& invoice = sources_.at(invoice_id).object;
-    return may_grant(invoice) && sure_.count(fields::invoice_subscription(invoice)) > 0 &&
-           paid_at(invoice) >= since();
+    const Source& source = sources_.at(invoice_id);
+    const Json& invoice = source.object;
+    return !imported_.contains(source.account, invoice_id) && may_grant(invoice) &&
+           sure_.count(fields::invoice_subscription(invoice)) > 0 && paid_at(invoice) >= since();
   }
 
   // What the grants of one key should amount to. At the terms that they were made by, what is planned now. At
@@ -361,10 +371,11 @@ class Follow {
   const std::vector<Trial>& trials_;
   const Settings& settings_;
   bool wait_;
-  std::map<std::string, std::string> user_of_;              // by customer
-  std::map<std::string, Source> sources_;                   // by id
-  std::set<std::string> reviewed_;                          // sources whose payments may have changed
-  std::map<std::string, AccountCatalogue> catalogues_;      // by Connect account
+  std::map<std::string, std::string> user_of_;          // by customer
+  std::map<std::string, Source> sources_;               // by id
+  std::set<std::string> reviewed_;                      // sources whose payments may have changed
+  std::map<std::string, AccountCatalogue> catalogues_;  // by Connect account
+  ImportedSources imported_;
   std::set<std::string> sure_;                              // subscriptions of which all prices are known
   std::map<std::string, std::vector<PlannedGrant>> plans_;  // by user
   std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key

@@ -130,7 +130,9 @@ void AccessTeller::write() {
 void News::hear(const std::string& user_id, const Work& work, const std::optional<Instant>& imported_at) {
   const Event& event = *work.event;
   Occasion::Cause& cause = occasion_.causes[user_id];
-  if (cause.event_id.empty() || cause.created < event.created) {
+  if (event.import) {
+    cause.since = std::max(cause.since, event.import->began);
+  } else if (cause.event_id.empty() || cause.created < event.created) {
     cause.event_id = event.id;
     cause.created = event.created;
   }
@@ -138,7 +140,7 @@ void News::hear(const std::string& user_id, const Work& work, const std::optiona
 }
 
 void News::tell(const std::string& user_id, const Work& work) {
-  if (work.had_effect) return;
+  if (work.had_effect || work.event->import) return;
   for (Notice& notice : invoice_notices(*work.event))
     entries_.push_back({user_id, std::move(notice), work.event->id, work.event->account});
 }
@@ -147,6 +149,7 @@ void News::add(const std::string& user_id, std::vector<Notice> notices,
                const std::map<std::string, const Event*>& events) {
   for (Notice& notice : notices) {
     const auto event = events.find(notice.told_by);
+    if (event != events.end() && event->second->import) continue;
     entries_.push_back({user_id, std::move(notice), event == events.end() ? "" : event->second->id, ""});
   }
 }

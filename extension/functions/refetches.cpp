@@ -47,11 +47,12 @@ void follow(const std::vector<Work*>& works, const std::map<mirror::Key, Seconds
     const Event& event = *work->event;
     if (event.object_id.empty() || event.object_type.empty()) continue;
     const mirror::Key key = mirror::key_of(event);
-    if (is_fetch(event)) {
-      fetched[key] = std::max(fetched[key], event.created);
-    } else if (event.thin || has_truncated_list(event.object)) {
+    // What was fetched for itself is as whole as it can be had.
+    if (event.thin || ((!is_fetch(event) || event.import) && has_truncated_list(event.object))) {
       Wanted& one = wanted[key];
       if (one.after <= event.created) one = {event.created, event.thin ? "thin" : "truncated"};
+    } else if (is_fetch(event)) {
+      fetched[key] = std::max(fetched[key], event.created);
     }
   }
   for (const auto& [key, second] : ambiguous) wanted[key] = {second, "ambiguous"};

@@ -12,22 +12,6 @@ namespace {
 constexpr const char* kSummary = "entitlements.active_entitlement_summary";
 constexpr const char* kEntitlements = "/v1/entitlements/active_entitlements";
 
-std::string error_text(const Answer& answer) {
-  std::string text = answer.error->message;
-  if (!answer.error->code.empty()) text = answer.error->code + ": " + text;
-  if (!answer.request_id.empty()) text += " (" + answer.request_id + ")";
-  return text;
-}
-
-asio::awaitable<Answer> read_list(Client& client, Call call, Json& elements) {
-  elements = Json::array();
-  const auto take = [&elements](Json element) -> asio::awaitable<bool> {
-    elements.push_back(std::move(element));
-    co_return true;
-  };
-  co_return co_await client.list(std::move(call), take);
-}
-
 Json whole_list(Json elements, const std::string& url) {
   return {{"object", "list"}, {"data", std::move(elements)}, {"has_more", false}, {"url", url}};
 }
@@ -49,6 +33,39 @@ asio::awaitable<Answer> read_summary(Client& client, const std::string& account,
 }
 
 }  // namespace
+
+std::string error_text(const Answer& answer) {
+  std::string text = answer.error->message;
+  if (!answer.error->code.empty()) text = answer.error->code + ": " + text;
+  if (!answer.request_id.empty()) text += " (" + answer.request_id + ")";
+  return text;
+}
+
+asio::awaitable<Answer> read_list(Client& client, Call call, Json& elements) {
+  elements = Json::array();
+  const auto take = [&elements](Json element) -> asio::awaitable<bool> {
+    elements.push_back(std::move(element));
+    co_return true;
+  };
+  co_return co_await client.list(std::move(call), take);
+}
+
+asio::awaitable<Answer> complete_lists(Client& client, std::string account, Json& object) {
+  Answer answer;
+  for (const char* name : kEmbeddedLists) {
+    const Json& list = at(object, name);
+    const std::string url = text_of(list, "url").value_or("");
+    if (!flag_of(list, "has_more") || !url.starts_with("/v1/")) continue;
+    Call call;
+    call.path = url;
+    call.account = account;
+    Json elements;
+    answer = co_await read_list(client, std::move(call), elements);
+    if (!answer.ok()) break;
+    object[name] = whole_list(std::move(elements), url);
+  }
+  co_return answer;
+}
 
 asio::awaitable<FetchResult> fetch_object(Client& client, std::string account, std::string type,
                                           std::string id) {
@@ -73,18 +90,7 @@ asio::awaitable<FetchResult> fetch_object(Client& client, std::string account, s
   // Of the first answer: what the others say was read later still.
   result.fetch.began = answer.read_after.value_or(0);
   result.fetch.object = std::move(answer.body);
-  for (const char* name : kEmbeddedLists) {
-    if (!answer.ok()) break;
-    const Json& list = at(result.fetch.object, name);
-    const std::string url = text_of(list, "url").value_or("");
-    if (!flag_of(list, "has_more") || !url.starts_with("/v1/")) continue;
-    Call call;
-    call.path = url;
-    call.account = account;
-    Json elements;
-    answer = co_await read_list(client, std::move(call), elements);
-    if (answer.ok()) result.fetch.object[name] = whole_list(std::move(elements), url);
-  }
+  if (answer.ok()) answer = co_await complete_lists(client, account, result.fetch.object);
   if (!answer.ok()) result.error = error_text(answer);
   result.fetch.api_version = kApiVersion;
   result.fetch.account = std::move(account);

@@ -18,4 +18,14 @@ struct FetchResult {
 boost::asio::awaitable<FetchResult> fetch_object(Client& client, std::string account, std::string type,
                                                  std::string id);
 
+// Reads lists inside the object that are cut short to their end. The answer is the last one's; ok when there
+// was nothing to read.
+boost::asio::awaitable<Answer> complete_lists(Client& client, std::string account, Json& object);
+
+// Why an answer is none, for people; never a secret.
+std::string error_text(const Answer& answer);
+
+// All of a list, page after page.
+boost::asio::awaitable<Answer> read_list(Client& client, Call call, Json& elements);
+
 }  // namespace billing::stripe

@@ -19,7 +19,8 @@ constexpr Resource kResources[] = {{"charge", "charges"},
                                    {"refund", "refunds"},
                                    {"subscription", "subscriptions"},
                                    {"subscription_schedule", "subscription_schedules"},
-                                   {"test_helpers.test_clock", "test_helpers/test_clocks"}};
+                                   {"test_helpers.test_clock", "test_helpers/test_clocks"},
+                                   {"webhook_endpoint", "webhook_endpoints"}};
 
 }  // namespace
 
