@@ -42,7 +42,7 @@ BEGIN
          WHERE (f.stripe_account, f.livemode, f.object_type, f.object_id)
                = (d.stripe_account, d.livemode, d.object_type, d.object_id)
         RETURNING f.stripe_account, f.livemode, f.object_type, f.object_id, f.reason,
-                  'fetch_' || lpad(nextval('@extschema@.stripe_fetch_ids')::text, 19, '0');
+                  @extschema@.next_stripe_fetch_id();
 END
 $$;
 COMMENT ON FUNCTION claim_stripe_refetches(integer) IS
@@ -150,3 +150,11 @@ END
 $$;
 COMMENT ON FUNCTION request_missing_refetches(integer) IS
     'asks for what events have waited for for half a minute and nobody has told of: prices, charges, customers; returns how many';
+
+CREATE FUNCTION next_stripe_fetch_id()
+    RETURNS text
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT 'fetch_' || lpad(nextval('@extschema@.stripe_fetch_ids')::text, 19, '0')
+$$;
+COMMENT ON FUNCTION next_stripe_fetch_id() IS 'the id of a fetch that is stored through process_stripe_events()';

@@ -211,7 +211,7 @@ BEGIN
                next_attempt_at = now() + interval '5 minutes'
           FROM due d WHERE r.request_id = d.request_id AND d.unwanted IS NULL
         RETURNING r.request_id, r.method, r.path, r.parameters, r.stripe_account, r.livemode, r.purpose, r.attempts,
-                  'fetch_' || lpad(nextval('@extschema@.stripe_fetch_ids')::text, 19, '0');
+                  @extschema@.next_stripe_fetch_id();
 END
 $$;
 COMMENT ON FUNCTION claim_stripe_requests(integer) IS

@@ -329,7 +329,7 @@ BEGIN
         RETURN jsonb_build_object('status', 'refused', 'reason', 'too_many_requests', 'retry_in', wait);
     END IF;
     RETURN jsonb_build_object('status', 'fetch', 'livemode', live, 'fetch_ids', (
-        SELECT jsonb_agg('fetch_' || lpad(nextval('@extschema@.stripe_fetch_ids')::text, 19, '0'))
+        SELECT jsonb_agg(@extschema@.next_stripe_fetch_id())
           FROM generate_series(1, 4)));
 END
 $$;

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "worker/catalogue/plans_command.hpp"
 #include "worker/config.hpp"
 #include "worker/log.hpp"
 #include "worker/server.hpp"
@@ -23,6 +24,8 @@ Usage:
   pg_billing serve [--config FILE] [--FLAG VALUE]...   take webhooks until SIGTERM
   pg_billing sign [--timestamp SECONDS] < BODY         print a Stripe-Signature for BODY, made with the
                                                        first secret in STRIPE_WEBHOOK_SECRET
+  pg_billing plans plan|apply FILE                     Stripe and the database as a plans file says;
+                                                       pg_billing plans --help
   pg_billing sync [--grants none|current-period]       read everything that the Stripe account has, once;
                                                        pg_billing sync --help lists its flags
   pg_billing simulate [--FLAG VALUE]...                whole account histories in Stripe's shapes;
@@ -68,6 +71,8 @@ int run(const std::vector<std::string>& arguments) {
   // It has flags of its own, and its own --help.
   if (!arguments.empty() && arguments.front() == "simulate")
     return billing::simulation::run_simulate({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments.front() == "plans")
+    return billing::catalogue::run_plans({arguments.begin() + 1, arguments.end()});
   if (!arguments.empty() && arguments.front() == "sync")
     return billing::sync::run_sync({arguments.begin() + 1, arguments.end()});
   for (const std::string& argument : arguments) {
@@ -87,7 +92,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (command == "serve") return run_serve(rest);
   if (command == "sign") return run_sign(rest);
-  const std::string_view close = nearest(command, {"serve", "sign", "simulate", "sync", "--help", "--version"});
+  const std::string_view close =
+      nearest(command, {"plans", "serve", "sign", "simulate", "sync", "--help", "--version"});
   throw ConfigError("unknown command \"" + command + "\"", close.empty()
                                                                ? "pg_billing --help lists the commands"
                                                                : "did you mean " + std::string(close) + "?");

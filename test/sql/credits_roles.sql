@@ -35,7 +35,7 @@ CREATE FUNCTION t.may(commands text[]) RETURNS TABLE (command text, code text, m
 SELECT left(c, 70), r.code, CASE WHEN r.code <> '00000' THEN r.message END FROM unnest(commands) WITH ORDINALITY u(c, n), t.refusal(c) r ORDER BY n
 $$;
 SELECT t.link('ada', 'cus_ada'), grant_credits('ada', 100) ->> 'status' AS status;
-SELECT array_agg(format('%s %I', v, relname) || CASE v WHEN 'INSERT INTO' THEN ' DEFAULT VALUES' WHEN 'UPDATE' THEN ' SET user_id = user_id' ELSE '' END ORDER BY relname COLLATE "C", n) AS writes
+SELECT array_agg(format('%s %I', v, relname) || CASE v WHEN 'INSERT INTO' THEN ' DEFAULT VALUES' WHEN 'UPDATE' THEN format(' SET %1$I = %1$I', (SELECT attname FROM pg_attribute WHERE attrelid = relname::regclass AND attnum = 1)) ELSE '' END ORDER BY relname COLLATE "C", n) AS writes
   FROM t.tables, unnest(ARRAY['INSERT INTO', 'UPDATE', 'DELETE FROM', 'TRUNCATE']) WITH ORDINALITY v(v, n) \gset
 SET ROLE regress_credits_app;
 SELECT * FROM t.may(ARRAY[$$SELECT grant_credits('ada', 5)$$, $$SELECT use_credits_validated('ada', 5)$$, $$SELECT use_credits_batch('[{"user_id": "ada", "amount": 1}]')$$, $$SELECT hold_credits('ada', 5)$$, $$SELECT capture_hold('ada', 1)$$,
