@@ -81,7 +81,7 @@ def asked_by_users(record, front_end):
     record.ask(front_end, "GET", "/subscription?session_id=cs_test_none", user="ada")
     record.ask(front_end, "POST", "/portal", {"return_url": f"{ORIGIN}/account"}, user="ada")
     record.ask(front_end, "POST", "/checkout", {"plan": "pro", "cycle": "monthly"}, user="sue")
-    for path in ("/subscription", "/credits", "/invoices", "/payments", "/authorize", "/authorize?feature=none", "/authorize?feature=export"):
+    for path in ("/subscription", "/credits", "/invoices", "/payments", "/authorize", "/authorize?deny=403", "/authorize?feature=none", "/authorize?feature=export"):
         for user in ("nobody", "sue"):
             record.ask(front_end, "GET", path, user=user)
     for path in ("/credits", "/invoices", "/payments"):

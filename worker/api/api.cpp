@@ -201,7 +201,8 @@ asio::awaitable<Identity> Api::identify(const Request& request) {
                    "",
                    0,
                    {}});
-  const Settings settings = runtime_.config->api;
+  const auto config = runtime_.config;
+  const Settings& settings = config->api;
   KeySet keys = co_await keys_.current(settings);
   auto read = read_token(token, keys, settings.tokens, unix_time());
   const auto* problem = std::get_if<TokenProblem>(&read);
