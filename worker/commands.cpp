@@ -79,17 +79,18 @@ int run_version(const std::vector<std::string>&) {
   return 0;
 }
 
+using Arguments = std::vector<std::string>;
 struct Command {
   std::string_view name;
-  int (*run)(const std::vector<std::string>& arguments);
+  int (*run)(const Arguments& arguments);
   bool own_help;  // it has flags of its own, and tells of them
 };
 constexpr Command kCommands[] = {
-    {"plans", [](const auto& rest) { return billing::catalogue::run_plans(rest); }, true},
+    {"plans", [](const Arguments& rest) { return billing::catalogue::run_plans(rest); }, true},
     {"serve", run_serve, false},
-    {"sign", run_sign, false},
-    {"simulate", [](const auto& rest) { return billing::simulation::run_simulate(rest); }, true},
-    {"sync", [](const auto& rest) { return billing::sync::run_sync(rest); }, true},
+    {"sign", [](const Arguments& rest) { return run_sign(rest); }, false},
+    {"simulate", [](const Arguments& rest) { return billing::simulation::run_simulate(rest); }, true},
+    {"sync", [](const Arguments& rest) { return billing::sync::run_sync(rest); }, true},
     {"--help", run_help, false},
     {"--version", run_version, false},
 };
