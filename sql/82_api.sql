@@ -322,9 +322,25 @@ CREATE FUNCTION begin_session_fetch(user_id text, session_id text, most integer)
     AS $$
 #variable_conflict use_column
 DECLARE
-    wait integer := @extschema@.count_api_call(begin_session_fetch.user_id, 'session', most);
-    live boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    known jsonb;
+    wait  integer;
 BEGIN
+    PERFORM @extschema@.check_user_id(begin_session_fetch.user_id);
+    -- The webhooks were quicker: it is paid, and what it bought is there.
+    SELECT o.object INTO known FROM @extschema@.stripe_objects o
+     WHERE o.stripe_account = '' AND o.livemode = live AND o.object_type = 'checkout.session'
+       AND o.object_id = begin_session_fetch.session_id
+       AND o.object ->> 'status' = 'complete' AND o.object ->> 'payment_status' <> 'unpaid'
+       AND EXISTS (SELECT FROM @extschema@.stripe_objects b
+                    WHERE b.stripe_account = '' AND b.livemode = live AND b.object IS NOT NULL
+                      AND ((b.object_type, b.object_id) = ('subscription', @extschema@.stripe_id(o.object -> 'subscription'))
+                           OR (b.object_type, b.object_id) = ('payment_intent', @extschema@.stripe_id(o.object -> 'payment_intent'))
+                              AND b.object ->> 'status' = 'succeeded'));
+    IF known IS NOT NULL THEN
+        RETURN jsonb_build_object('status', 'known', 'session', known);
+    END IF;
+    wait := @extschema@.count_api_call(begin_session_fetch.user_id, 'session', most);
     IF wait > 0 THEN
         RETURN jsonb_build_object('status', 'refused', 'reason', 'too_many_requests', 'retry_in', wait);
     END IF;
@@ -334,7 +350,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION begin_session_fetch(text, text, integer) IS
-    'ids for fetching a checkout session and what it has led to; or refused, when the user has asked too often';
+    'known, with the session, when it is paid and applied; or fetch, with ids for fetching it and what it has led to; or refused, when the user has asked too often';
 
 CREATE FUNCTION is_session_of(user_id text, session jsonb)
     RETURNS boolean

@@ -184,6 +184,8 @@ std::string Metrics::render(const Now& now) const {
   gauge(out, "pg_billing_notifications_stopped",
         "1 when the receiver has answered 410, and this worker sends nothing until it is reloaded.",
         deliveries_stopped ? 1 : 0);
+  labelled(out, "pg_billing_api_requests_total", "counter", "Requests to the HTTP API, by status.", "status",
+           api_requests);
   labelled(out, "pg_billing_stripe_requests_total", "counter",
            "Requests of the outbox sent to Stripe's API, by outcome.", "outcome", stripe_requests);
   labelled(out, "pg_billing_stripe_fetches_total", "counter",

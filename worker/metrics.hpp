@@ -77,8 +77,11 @@ class Metrics {
 
   // Objects fetched from Stripe's API, by what became of them.
   std::map<std::string, std::uint64_t, std::less<>> fetches;
+
+  // Of the HTTP API, by status.
+  std::map<std::string, std::uint64_t, std::less<>> api_requests;
   std::map<std::string, std::uint64_t, std::less<>> stripe_requests;  // of the outbox
-  std::map<std::string, std::uint64_t> requests;               // to Stripe, by outcome
+  std::map<std::string, std::uint64_t> requests;                      // to Stripe, by outcome
 
   std::uint64_t batches_run_again = 0;
   std::uint64_t database_connects = 0;

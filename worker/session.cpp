@@ -265,8 +265,12 @@ void Session::stopped(Exchange& exchange, const char* reason, const char* what) 
 }
 
 void Session::refuse(Exchange& exchange, const Refusal& refusal) {
+  if (exchange.call != nullptr) {
+    exchange.response = api_.refuse(refusal, call_of(exchange));
+    return;
+  }
   ++runtime_.metrics.rejected[refusal.reason];
-  exchange.response = exchange.call != nullptr ? api_.refuse(refusal, call_of(exchange)) : refused(refusal);
+  exchange.response = refused(refusal);
   const std::string remote = transport_.remote();
   log_refusal(refusal, {exchange.head.path, remote, exchange.event_id, exchange.event_type,
                         Clock::now() - exchange.started});

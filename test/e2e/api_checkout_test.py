@@ -169,6 +169,11 @@ def test_the_success_page_knows_at_once(database):
         assert shown["checkout_session"]["status"] == "complete"
         assert store.database.value("SELECT count(*) FROM {s}.trial_usage WHERE user_id = 'ada'") == 1
         assert not store.database.rows("SELECT * FROM {s}.rebuild_billing_state()")
+        # From here on nobody has to be asked; it is still his alone.
+        store.stripe.steer("faults", kind="error", path=f"/v1/checkout/sessions/{opened['session_id']}", times=100)
+        assert store.get(f"subscription?session_id={opened['session_id']}").json["checkout_session"]["status"] == "complete"
+        assert store.get(f"subscription?session_id={opened['session_id']}", user="mallory").told == (422, "unknown_session")
+
 
 
 def test_cancel_resume_and_change(store):

@@ -73,6 +73,10 @@ SELECT set_billing_setting('accept_payments', NULL, 'test');
 SELECT user_id, is_session_of(user_id, s) FROM (VALUES ('ada'), ('dee')) u(user_id), (VALUES ('{"client_reference_id": "ada"}'::jsonb),
     ('{"client_reference_id": "ada", "customer": "cus_1"}'), ('{"metadata": {"user_id": "ada"}}'), ('{"customer": "cus_1"}'), ('{"customer": {"id": "cus_1"}}'), ('{}')) v(s);
 SELECT begin_session_fetch('ada', 'cs_1', 1) -> 'livemode', begin_session_fetch('ada', 'cs_1', 1) ->> 'reason';
+-- Nothing is fetched of what is paid and there.
+SELECT outcome FROM t.process(t.event('evt_15', 'checkout.session.completed', '2026-01-01', '{"id": "cs_7", "object": "checkout.session", "mode": "subscription", "status": "complete", "payment_status": "paid", "customer": "cus_1", "subscription": "sub_1", "client_reference_id": "dee", "livemode": false}'),
+    t.event('evt_16', 'checkout.session.completed', '2026-01-01', '{"id": "cs_8", "object": "checkout.session", "mode": "subscription", "status": "complete", "payment_status": "paid", "customer": "cus_9", "subscription": "sub_none", "client_reference_id": "joe", "livemode": false}'));
+SELECT i, s ->> 'status', s #>> '{session,id}', jsonb_array_length(s -> 'fetch_ids') FROM unnest(ARRAY['cs_7', 'cs_8', 'cs_none']) i, begin_session_fetch('dee', i, 99) s;
 -- What a user sees.
 SELECT api_subscription('dee') ->> 'state', api_authorize('dee', NULL), api_authorize('dee', 'export');
 SELECT outcome FROM t.process(

@@ -210,6 +210,17 @@ def test_other_bodies_than_json(shared_front_end):
         assert answer.told == (415, "unsupported_media_type")
 
 
+def test_it_is_counted_apart_from_webhooks(front_end):
+    before = front_end.worker.metrics()
+    front_end.get("subscription")
+    front_end.ask("GET", "subscription")
+    front_end.post("checkout", " " * 70000)
+    now = front_end.worker.metrics()
+    assert {status: now.get(f'pg_billing_api_requests_total{{status="{status}"}}') for status in (200, 401, 413)} == {200: 1, 401: 1, 413: 1}
+    assert {name: value for name, value in now.items() if "webhooks" in name} == {name: value for name, value in before.items() if "webhooks" in name}
+    assert not logged(front_end.worker, "stripe_webhook_rejected")
+
+
 def test_requests_that_could_be_read_in_two_ways(shared_front_end):
     for fields in ("Authorization: Bearer a\r\nAuthorization: Bearer b", f"Origin: {ORIGIN}\r\nOrigin: https://evil.example"):
         with Wire(shared_front_end.worker) as wire:

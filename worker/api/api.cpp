@@ -132,20 +132,27 @@ asio::awaitable<Response> Api::answer(Request request) {
   response.omit_body = request.method == "HEAD";
   if (response.status == 405)
     response.allow = request.route->method == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+  note(request, response, code, Clock::now() - began);
+  co_return response;
+}
+
+Response Api::refuse(const Refusal& refusal, const Request& request) {
+  Response response = answer_with(refusal);
+  allow_origin(request, response);
+  note(request, response, refusal.reason, {});
+  return response;
+}
+
+void Api::note(const Request& request, const Response& response, const std::string& code,
+               Clock::duration took) {
+  ++runtime_.metrics.api_requests[std::to_string(response.status)];
   log::Line(response.status < 500 ? log::Level::info : log::Level::warning, "api_request")
       .add("action", request.route->name)
       .add("method", request.method)
       .add("status", response.status)
       .add("code", code)
       .add("remote", request.remote)
-      .add("latency_ms", Clock::now() - began);
-  co_return response;
-}
-
-Response Api::refuse(const Refusal& refusal, const Request& request) const {
-  Response response = answer_with(refusal);
-  allow_origin(request, response);
-  return response;
+      .add("latency_ms", took);
 }
 
 asio::awaitable<Response> Api::run(Request& request) {
@@ -194,7 +201,8 @@ asio::awaitable<Identity> Api::identify(const Request& request) {
                    "",
                    0,
                    {}});
-  const Settings settings = runtime_.config->api;
+  const auto config = runtime_.config;
+  const Settings& settings = config->api;
   KeySet keys = co_await keys_.current(settings);
   auto read = read_token(token, keys, settings.tokens, unix_time());
   const auto* problem = std::get_if<TokenProblem>(&read);

@@ -25,12 +25,13 @@ class Api {
   const Route* find(const std::string& path) const;
   boost::asio::awaitable<Response> answer(Request request);
   // A request that cannot be read.
-  Response refuse(const Refusal& refusal, const Request& request) const;
+  Response refuse(const Refusal& refusal, const Request& request);
 
  private:
   boost::asio::awaitable<Response> run(Request& request);
   boost::asio::awaitable<Identity> identify(const Request& request);
   void limit(const Call& call);
+  void note(const Request& request, const Response& response, const std::string& code, Clock::duration took);
   Response preflight(const Request& request) const;
   void allow_origin(const Request& request, Response& response) const;
 

@@ -13,7 +13,8 @@ asio::awaitable<Response> answer_authorize(Call& call) {
   response.status = 204;
   if (flag_of(told, "allowed")) co_return response;
   Error error;
-  error.status = 402;
+  // nginx takes 401 and 403 for an answer, and anything else for a mistake.
+  error.status = call.request.query.get("deny") == "403" ? 403 : 402;
   error.code = "payment_required";
   error.message = feature.empty() ? "there is no active subscription" : "the feature is not to be had";
   error.more = Json{{"reason", at(told, "reason")}, {"next_step", at(told, "next_step")}};

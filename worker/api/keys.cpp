@@ -41,7 +41,7 @@ void note(const std::string& problem, std::size_t keys) {
 
 Keys::Keys(asio::io_context& io) : io_(io), transfers_(io), fetched_(io) {}
 
-asio::awaitable<KeySet> Keys::current(Settings settings) {
+asio::awaitable<KeySet> Keys::current(const Settings& settings) {
   if (source_ != settings.key_set) {
     keys_.clear();
     source_ = settings.key_set;
@@ -57,7 +57,7 @@ asio::awaitable<KeySet> Keys::current(Settings settings) {
   co_return with_secrets(settings, keys_);
 }
 
-asio::awaitable<KeySet> Keys::renewed(Settings settings) {
+asio::awaitable<KeySet> Keys::renewed(const Settings& settings) {
   if (settings.key_set_is_url) co_await fetch(settings.key_set, kAgain);
   co_return with_secrets(settings, keys_);
 }

@@ -20,12 +20,14 @@ class Keys {
 
   explicit Keys(boost::asio::io_context& io);
 
+  // The settings must last until there is an answer.
+  //
   // A set at a URL is fetched when it is first needed, and again after ten minutes; a file whenever it has
   // changed. What cannot be had leaves the keys that were there.
-  boost::asio::awaitable<KeySet> current(Settings settings);
+  boost::asio::awaitable<KeySet> current(const Settings& settings);
   // After a token with a key that is not known: providers sign with new keys at once. At most every ten
   // seconds, whoever asks: anybody can make up the id of a key.
-  boost::asio::awaitable<KeySet> renewed(Settings settings);
+  boost::asio::awaitable<KeySet> renewed(const Settings& settings);
 
  private:
   void look_at_file(const Settings& settings);

@@ -63,6 +63,12 @@ class Fetches {
   std::vector<std::string> payloads_;
 };
 
+asio::awaitable<void> require_owner(Call& call, const Json& session) {
+  const std::string ours = co_await call.database.text("SELECT {s}.is_session_of($1, $2::pg_catalog.jsonb)",
+                                                       call.user.user_id, to_text(session));
+  if (ours != "t") no_such_session();
+}
+
 }  // namespace
 
 asio::awaitable<Json> apply_session(Call& call, std::string session_id) {
@@ -71,12 +77,15 @@ asio::awaitable<Json> apply_session(Call& call, std::string session_id) {
       co_await call.database.json("SELECT {s}.begin_session_fetch($1, $2, $3::pg_catalog.int4)",
                                   call.user.user_id, session_id, kMostWrites);
   if (begun.contains("retry_in")) too_many(begun);
+  if (begun.contains("session")) {
+    Json known = at(begun, "session");
+    co_await require_owner(call, known);
+    co_return known;
+  }
   Fetches fetches(call, begun);
   Json session = co_await fetches.fetch("checkout.session", session_id);
   if (!session.is_object()) no_such_session();
-  const std::string ours = co_await call.database.text("SELECT {s}.is_session_of($1, $2::pg_catalog.jsonb)",
-                                                       call.user.user_id, to_text(session));
-  if (ours != "t") no_such_session();
+  co_await require_owner(call, session);
   // What webhooks would tell in a moment: without these the page would say that nothing was bought.
   const std::string subscription = id_of(session, "subscription");
   const std::string payment = id_of(session, "payment_intent");
