@@ -117,6 +117,7 @@ COMMENT ON FUNCTION api_price(text, text, text) IS 'a step of begin_api_checkout
 CREATE FUNCTION begin_api_checkout(user_id text, request jsonb)
     RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
     AS $$
 #variable_conflict use_column
 DECLARE

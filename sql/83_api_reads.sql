@@ -43,6 +43,7 @@ COMMENT ON FUNCTION check_api_page(integer) IS 'raises unless a page can be this
 CREATE FUNCTION api_credits(user_id text, max_rows integer DEFAULT 20, after text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,6 +69,7 @@ COMMENT ON FUNCTION api_credits(text, integer, text) IS 'get_credit_balance(), a
 CREATE FUNCTION api_invoices(user_id text, max_rows integer DEFAULT 20, after text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -106,6 +108,7 @@ COMMENT ON FUNCTION api_invoices(text, integer, text) IS 'the invoices of a user
 CREATE FUNCTION api_payments(user_id text, max_rows integer DEFAULT 20, after text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
     AS $$
 #variable_conflict use_column
 DECLARE

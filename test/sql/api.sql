@@ -90,6 +90,10 @@ SELECT api_invoices('dee', 20, 'in_4'), api_invoices('ada');
 SELECT grant_credits('dee', 10, reason => 'one') ->> 'status', grant_credits('dee', 5, reason => 'two') ->> 'status';
 SELECT api_credits('dee', 1) #- '{transactions,0,created_at}', api_credits('dee', 1, '2') #- '{transactions,0,created_at}';
 SELECT api_credits('dee', 1, 'x'), api_payments('dee'), api_payments('dee', 5, 'pi_none');
+-- Times are in UTC, whatever the session's zone is.
+SET TimeZone = 'Asia/Tokyo';
+SELECT api_invoices('dee', 1) #>> '{data,0,created}' AS invoice, (api_credits('dee', 1) #>> '{transactions,0,created_at}') ~ '[+]00:00$' AS entry;
+SET TimeZone = 'UTC';
 -- Misuse.
 SELECT * FROM t.refusal($$SELECT api_invoices('dee', 101)$$);
 SELECT * FROM t.refusal($$SELECT api_payments('dee', 0)$$);
