@@ -18,7 +18,7 @@ BEGIN
                                  'claim_stripe_refetches', 'postpone_stripe_refetch', 'request_stale_refetches',
                                  'request_missing_refetches',
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
-                                 'push_stripe_usage',
+                                 'push_stripe_usage', 'setup_facts',
                                  'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
                                  'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
                                  'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer',
@@ -46,7 +46,8 @@ BEGIN
                                  'stripe_decimal', 'stripe_item_amount', 'periods_per_year', 'recurring_discount',
                                  'discounted_items', 'included_tax_percent', 'metrics_basis',
                                  'billing_alert_defaults', 'billing_alert_values',
-                                 'compare_billing_state', 'stripe_request', 'plan_price', 'plan_of_item']
+                                 'compare_billing_state', 'stripe_request', 'plan_price', 'plan_of_item',
+                                 'setup_facts']
         WHEN 'user' THEN ARRAY['my_user_id', 'my_subscription_state', 'my_credits', 'my_entitlements']
         WHEN 'admin' THEN (SELECT array_agg(DISTINCT p.proname::text)
                              FROM pg_proc p

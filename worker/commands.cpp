@@ -8,6 +8,8 @@
 
 #include "worker/catalogue/plans_command.hpp"
 #include "worker/config.hpp"
+#include "worker/doctor/doctor.hpp"
+#include "worker/doctor/webhook_command.hpp"
 #include "worker/log.hpp"
 #include "worker/server.hpp"
 #include "worker/settings.hpp"
@@ -26,6 +28,10 @@ Usage:
   pg_billing serve [--config FILE] [--FLAG VALUE]...   take webhooks until SIGTERM
   pg_billing sign [--timestamp SECONDS] < BODY         print a Stripe-Signature for BODY, made with the
                                                        first secret in STRIPE_WEBHOOK_SECRET
+  pg_billing doctor [--json] [--FLAG VALUE]...         check the whole setup: what is wrong, why, and what
+                                                       helps; ends with 0 only when nothing failed
+  pg_billing webhook register | enable | disable | rotate [--finish]
+                                                       the worker's own endpoint at Stripe
   pg_billing plans plan|apply FILE                     Stripe and the database as a plans file says;
                                                        pg_billing plans --help
   pg_billing sync [--grants none|current-period]       read everything that the Stripe account has, once;
@@ -86,11 +92,13 @@ struct Command {
   bool own_help;  // it has flags of its own, and tells of them
 };
 constexpr Command kCommands[] = {
+    {"doctor", [](const Arguments& rest) { return billing::doctor::run_doctor(rest); }, false},
     {"plans", [](const Arguments& rest) { return billing::catalogue::run_plans(rest); }, true},
     {"serve", run_serve, false},
     {"sign", [](const Arguments& rest) { return run_sign(rest); }, false},
     {"simulate", [](const Arguments& rest) { return billing::simulation::run_simulate(rest); }, true},
     {"sync", [](const Arguments& rest) { return billing::sync::run_sync(rest); }, true},
+    {"webhook", [](const Arguments& rest) { return billing::doctor::run_webhook(rest); }, false},
     {"--help", run_help, false},
     {"--version", run_version, false},
 };

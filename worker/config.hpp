@@ -33,6 +33,7 @@ struct Config {
   std::uint64_t api_rate = 0;  // requests a second
   std::string webhook_secret;
   std::string webhook_paths;
+  std::string webhook_url;
   Endpoints endpoints;
 
   std::string listen;

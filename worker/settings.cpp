@@ -211,6 +211,9 @@ constexpr Setting kSettings[] = {
      "instead of "
      "STRIPE_WEBHOOK_SECRET",
      text<&Config::webhook_paths>},
+    {"PG_BILLING_WEBHOOK_URL", "--webhook-url", "", false, false,
+     "the public address of the webhook path, as Stripe calls it; for `doctor` and `webhook`",
+     text<&Config::webhook_url>},
     {"STRIPE_API_BASE", "", "https://api.stripe.com", false, false,
      "where Stripe's API is; plain http only on this machine, for tests", text<&Config::api_base>},
     {"STRIPE_API_CA", "", "", false, false, "certificates (PEM) to trust in place of the system's, for tests",

@@ -188,6 +188,10 @@ asio::awaitable<Reply> Store::figures() {
   return database_.query("SELECT " + function("ingest_metrics()"), {}, kHousekeepingLimit);
 }
 
+asio::awaitable<Reply> Store::setup_facts() {
+  return database_.query("SELECT " + function("setup_facts()"), {}, kHousekeepingLimit);
+}
+
 asio::awaitable<Reply> Store::compare(const std::string& query) {
   std::vector<Parameter> parameters;
   parameters.push_back(plain_text(query));

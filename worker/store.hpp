@@ -62,6 +62,7 @@ class Store {
   static std::vector<EventResult> retried(const Reply& reply);
   boost::asio::awaitable<Reply> refresh(int rows);
   boost::asio::awaitable<Reply> figures();
+  boost::asio::awaitable<Reply> setup_facts();
 
   // Where another system, asked by this query, says otherwise: user, field, theirs, ours.
   boost::asio::awaitable<Reply> compare(const std::string& query);

@@ -123,7 +123,7 @@ ALLOWED = {
                "ingest_metrics", "notify_due", "claim_billing_notifications", "finish_billing_notification",
                "claim_stripe_refetches", "postpone_stripe_refetch", "request_stale_refetches",
                "request_missing_refetches",
-               "claim_stripe_requests", "finish_stripe_request", "postpone_stripe_request", "stripe_request", "push_stripe_usage",
+               "claim_stripe_requests", "finish_stripe_request", "postpone_stripe_request", "stripe_request", "push_stripe_usage", "setup_facts",
                "begin_api_checkout", "finish_api_checkout", "count_api_call", "begin_session_fetch", "begin_api_portal", "is_session_of",
                "api_subscription", "api_authorize", "api_credits", "api_invoices", "api_payments", "api_prices", "api_change",
                "is_api_change_applied", "get_or_create_stripe_customer",
