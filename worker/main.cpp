@@ -5,6 +5,7 @@
 
 #include "worker/config.hpp"
 #include "worker/log.hpp"
+#include "worker/reconcile/command.hpp"
 #include "worker/server.hpp"
 #include "worker/settings.hpp"
 #include "worker/sign.hpp"
@@ -25,6 +26,7 @@ Usage:
                                                        first secret in STRIPE_WEBHOOK_SECRET
   pg_billing sync [--grants none|current-period]       read everything that the Stripe account has, once;
                                                        pg_billing sync --help lists its flags
+  pg_billing reconcile [--since 24h] [--dry-run]       compare with Stripe's API, and make good what was lost
   pg_billing simulate [--FLAG VALUE]...                whole account histories in Stripe's shapes;
                                                        pg_billing simulate --help lists its flags
   pg_billing --help | --version
@@ -70,6 +72,8 @@ int run(const std::vector<std::string>& arguments) {
     return billing::simulation::run_simulate({arguments.begin() + 1, arguments.end()});
   if (!arguments.empty() && arguments.front() == "sync")
     return billing::sync::run_sync({arguments.begin() + 1, arguments.end()});
+  if (!arguments.empty() && arguments.front() == "reconcile")
+    return billing::reconcile::run_reconcile({arguments.begin() + 1, arguments.end()});
   for (const std::string& argument : arguments) {
     if (argument != "--help" && argument != "-h" && argument != "help") continue;
     std::cout << kUsage << settings_help();
@@ -87,7 +91,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (command == "serve") return run_serve(rest);
   if (command == "sign") return run_sign(rest);
-  const std::string_view close = nearest(command, {"serve", "sign", "simulate", "sync", "--help", "--version"});
+  const std::string_view close = nearest(command, {"reconcile", "serve", "sign", "simulate", "sync", "--help", "--version"});
   throw ConfigError("unknown command \"" + command + "\"", close.empty()
                                                                ? "pg_billing --help lists the commands"
                                                                : "did you mean " + std::string(close) + "?");
