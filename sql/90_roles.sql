@@ -24,7 +24,9 @@ BEGIN
                                  'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer',
                                  'begin_stripe_sync', 'claim_stripe_sync_slice', 'split_stripe_sync_slice',
                                  'stripe_sync_customers', 'keep_stripe_sync_page', 'leave_stripe_sync_slice',
-                                 'finish_stripe_sync']
+                                 'finish_stripe_sync', 'begin_stripe_reconciliation', 'reconcile_stripe_events',
+                                 'reconcile_stripe_objects', 'stripe_reconciliation_customers',
+                                 'finish_stripe_reconciliation']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',
@@ -67,7 +69,8 @@ BEGIN
                                                     'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'push_usage_of',
                                                     'api_price', 'check_api_page',
                                                     'apply_imported_objects', 'fix_imported_customer_links',
-                                                    'lock_stripe_sync_slice', 'check_stripe_sync_owner'))
+                                                    'lock_stripe_sync_slice', 'check_stripe_sync_owner',
+                                                    'open_stripe_reconciliation', 'stripe_object_difference'))
         END;
     IF functions IS NULL THEN
         RAISE EXCEPTION 'unknown kind of role "%"', coalesce(kind, 'null')

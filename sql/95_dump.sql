@@ -13,6 +13,8 @@ SELECT pg_extension_config_dump('stripe_meter_positions', '');
 SELECT pg_extension_config_dump('stripe_sync_runs', '');
 SELECT pg_extension_config_dump('stripe_sync_slices', '');
 SELECT pg_extension_config_dump('credit_imported_sources', '');
+SELECT pg_extension_config_dump('stripe_reconciliations', '');
+SELECT pg_extension_config_dump('stripe_reconciliation_differences', '');
 SELECT pg_extension_config_dump('subscription_plans', '');
 SELECT pg_extension_config_dump('plan_prices', '');
 SELECT pg_extension_config_dump('plan_features', '');

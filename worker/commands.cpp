@@ -11,6 +11,7 @@
 #include "worker/doctor/doctor.hpp"
 #include "worker/doctor/webhook_command.hpp"
 #include "worker/log.hpp"
+#include "worker/reconcile/command.hpp"
 #include "worker/server.hpp"
 #include "worker/settings.hpp"
 #include "worker/sign.hpp"
@@ -36,6 +37,7 @@ Usage:
                                                        pg_billing plans --help
   pg_billing sync [--grants none|current-period]       read everything that the Stripe account has, once;
                                                        pg_billing sync --help lists its flags
+  pg_billing reconcile [--since 24h] [--dry-run]       compare with Stripe's API, and make good what was lost
   pg_billing simulate [--FLAG VALUE]...                whole account histories in Stripe's shapes;
                                                        pg_billing simulate --help lists its flags
   pg_billing --help | --version
@@ -94,6 +96,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"doctor", [](const Arguments& rest) { return billing::doctor::run_doctor(rest); }, false},
     {"plans", [](const Arguments& rest) { return billing::catalogue::run_plans(rest); }, true},
+    {"reconcile", [](const Arguments& rest) { return billing::reconcile::run_reconcile(rest); }, true},
     {"serve", run_serve, false},
     {"sign", [](const Arguments& rest) { return run_sign(rest); }, false},
     {"simulate", [](const Arguments& rest) { return billing::simulation::run_simulate(rest); }, true},

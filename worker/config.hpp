@@ -30,7 +30,8 @@ struct Config {
   std::string publishable_key;
   std::string api_base;
   std::string api_certificates;
-  std::uint64_t api_rate = 0;  // requests a second
+  std::uint64_t api_rate = 0;      // requests a second
+  Milliseconds reconcile_every{};  // 0: never
   std::string webhook_secret;
   std::string webhook_paths;
   std::string webhook_url;

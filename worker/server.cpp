@@ -28,6 +28,7 @@ Server::Server(Config config, Sources sources)
       refetch_(runtime_, stripe_.get()),
       // A shadow does nothing that anybody could notice.
       outbox_(runtime_, runtime_.config->shadow ? nullptr : stripe_.get()),
+      reconcile_(runtime_, stripe_.get()),
       pages_(runtime_, batcher_, housekeeping_),
       // Nor is anything sold by one.
       api_(runtime_, runtime_.config->shadow ? nullptr : stripe_.get(), outbox_),
@@ -55,6 +56,7 @@ int Server::run(std::chrono::seconds bind_patience) {
   shadow_.start();
   refetch_.start();
   outbox_.start();
+  reconcile_.start();
   housekeeping_.start([this](const std::optional<Problem>& problem) {
     // Keys of one mode with a database of the other, or a shadow that would not stay one: whoever starts us
     // must learn of it now. Anything else may come right by itself, as a server that is still starting does.

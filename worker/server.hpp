@@ -15,6 +15,7 @@
 #include "worker/outbox.hpp"
 #include "worker/pages.hpp"
 #include "worker/reception.hpp"
+#include "worker/reconcile/timer.hpp"
 #include "worker/refetch.hpp"
 #include "worker/runtime.hpp"
 #include "worker/session.hpp"
@@ -57,6 +58,7 @@ class Server {
   std::unique_ptr<stripe::Client> stripe_;  // only with a secret key; one rate for all who ask
   Refetch refetch_;
   Outbox outbox_;
+  reconcile::Timer reconcile_;
   Pages pages_;
   api::Api api_;
   std::shared_ptr<Sessions> sessions_;

@@ -72,6 +72,16 @@ std::string bytes(Config& config, const std::string& value) {
                 "a size such as 1048576, 512kB or 1MB", config.*member);
 }
 
+std::string reconcile_every(Config& config, const std::string& value) {
+  constexpr std::uint64_t kDay = 24 * 3600 * 1000;
+  static const std::map<std::string, std::uint64_t> units = {{"s", 1000}, {"min", 60000}, {"h", 3600000}};
+  std::uint64_t milliseconds = 0;
+  const std::string problem =
+      value == "0" ? "" : scaled(value, units, 1000, kDay, "a time like 1h, or 0", milliseconds);
+  config.reconcile_every = Config::Milliseconds(milliseconds);
+  return problem;
+}
+
 template <Config::Milliseconds Config::*member>
 std::string duration(Config& config, const std::string& value) {
   std::uint64_t milliseconds = 0;
@@ -180,6 +190,10 @@ constexpr Setting kSettings[] = {
      bytes<&Config::queue_bytes, 64 * 1024, 4096 * kMega>},
     {"PG_BILLING_QUEUE_EVENTS", "--queue-events", "2000", true, false,
      "events waiting for their commit; beyond it 503", count<&Config::queue_events, 1, 1000000>},
+    {"PG_BILLING_RECONCILE_EVERY", "--reconcile-every", "0", false, false,
+     "time between two comparisons with Stripe's API, which make good what webhooks did not bring (1h is a "
+     "good one); 0: never",
+     reconcile_every},
     {"PG_BILLING_REQUEST_TIMEOUT", "--request-timeout", "20s", true, false,
      "time from a request's first byte to its answer; then 503 (or 408 while it still arrives)",
      duration<&Config::request_timeout>},

@@ -16,7 +16,9 @@ pg::Statement of_customers(
     " WHERE o.stripe_customer_id = ANY ($1) AND o.livemode = $2"
     "  AND o.object_type IN ('payment_intent', 'charge', 'checkout.session')");
 
-#define COLUMNS "o.object_type, o.object_id, o.stripe_customer_id, o.object, o.event_created"
+#define COLUMNS                                                                   \
+  "o.object_type, o.object_id, o.stripe_customer_id, o.object, o.event_created, " \
+  "left(o.event_id, 6) = 'fetch_' AS fetched"
 #define OF_KEY " o.stripe_account = k.account AND o.livemode = $3"
 // What has the payment's id or names it; charges also through an invoice (before basil: one that the payment
 // was known to be of, though its intent names it no more), or that the intent names, or that are known to
@@ -50,7 +52,7 @@ pg::Statement read_objects(
     " parents AS (SELECT account, id, id AS parent FROM k UNION SELECT account, id, object_id FROM charges"
     "  UNION SELECT account, id, object_id FROM named)"
     " SELECT a.account, a.id, a.object_type, a.object_id, a.stripe_customer_id, a.object::text, "
-    "a.event_created"
+    "a.event_created, a.fetched"
     " FROM (SELECT * FROM told UNION SELECT * FROM charges"
     "  UNION SELECT k.account, k.id, " COLUMNS
     "   FROM parents k JOIN @stripe_objects o ON o.parent_id = k.parent AND o.object_type IN ('refund', "
@@ -126,7 +128,8 @@ std::map<Id, Known> read(const Touched& touched, bool live) {
     const Seconds told = rows.maybe_seconds(i, 6).value_or(0);
     if (type == "payment_intent") {
       sources.intent = std::move(object);
-      sources.intent_told = told;
+      // A fetch tells nothing of when it was paid.
+      sources.intent_told = rows.flag(i, 7) ? time_of(sources.intent, "created").value_or(told) : told;
     } else if (type == "charge") {
       credits::ChargeFacts& facts = charges[payment][rows.text(i, 3)];
       facts.charge = std::move(object);

@@ -68,6 +68,9 @@ SELECT r ->> 'status' AS status, r ->> 'unread' AS unread FROM finish_stripe_syn
 CREATE TABLE t.before AS SELECT user_id, state FROM subscription_cache;
 SELECT t.begin('one', '{"grants": "current-period"}');
 SELECT count(*) FROM t.claim(2);
+SELECT t.page(2, 8, jsonb_build_array(jsonb_build_object('id', 'pi_1', 'object', 'payment_intent', 'customer', 'cus_ada', 'status', 'succeeded', 'amount', 500,
+    'amount_received', 500, 'currency', 'eur', 'created', t.unix('2026-03-01'), 'metadata', '{}'::jsonb)), false);
+SELECT payment_id, status, paid_at FROM payments;
 SELECT t.page(2, 7, jsonb_build_array(t.paid('in_old', 'cus_ada')), false), t.page(2, 7, jsonb_build_array(t.paid('in_old', 'cus_ada')), false);
 SELECT * FROM t.credits();
 SELECT table_name, row_key, difference FROM rebuild_billing_state();

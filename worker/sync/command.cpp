@@ -10,6 +10,7 @@
 
 #include "worker/config.hpp"
 #include "worker/stripe/object_fetch.hpp"
+#include "worker/stripe_access.hpp"
 #include "worker/sync/options.hpp"
 #include "worker/sync/reader.hpp"
 
@@ -31,7 +32,8 @@ asio::awaitable<void> try_key(stripe::Client& client) {
     throw worker::ConfigError(
         "Stripe does not take the key in STRIPE_SECRET_KEY: " + stripe::error_text(answer),
         "copy a secret or restricted key (sk_..., rk_...) from the Stripe Dashboard");
-  if (answer.status == 0) throw SyncError("Stripe's API cannot be reached: " + stripe::error_text(answer));
+  if (answer.status == 0)
+    throw worker::CommandError("Stripe's API cannot be reached: " + stripe::error_text(answer));
 }
 
 [[noreturn]] void refuse(const Json& answer) {
@@ -43,10 +45,10 @@ asio::awaitable<Json> begin(Import& import, worker::Store& store, const Options&
   Json asked = Json::object();
   if (!options.grants.empty()) asked["grants"] = options.grants;
   if (options.restart) asked["restart"] = true;
-  const worker::Reply reply = co_await call_again(
+  const worker::Reply reply = co_await worker::call_again(
       store, import.io, "begin_stripe_sync($1::pg_catalog.bool, $2, $3::pg_catalog.jsonb)",
-      these(worker::plain_text(import.config.live_mode ? "t" : "f"), worker::plain_text(import.owner),
-            worker::plain_text(asked.dump())));
+      worker::these(worker::plain_text(import.config.live_mode ? "t" : "f"), worker::plain_text(import.owner),
+                    worker::plain_text(asked.dump())));
   Json answer = Json::parse(reply.rows.at(0).at(0).value_or("{}"));
   if (!flag_of(answer, "success")) refuse(answer);
   import.run_id = static_cast<int>(integer_of(answer, "run_id").value_or(0));
@@ -87,23 +89,22 @@ asio::awaitable<Json> finish(Import& import, worker::Store& store) {
   constexpr int kMostTries = 120;
   for (int tries = 1;; ++tries) {
     for (std::size_t rows = 1; rows > 0;) {
-      const worker::Reply retried =
-          co_await call_again(store, import.io, "retry_stripe_events(500)", std::vector<worker::Parameter>());
+      const worker::Reply retried = co_await worker::call_again(store, import.io, "retry_stripe_events(500)",
+                                                                std::vector<worker::Parameter>());
       rows = retried.rows.size();
     }
-    const worker::Reply reply =
-        co_await call_again(store, import.io, "finish_stripe_sync($1::pg_catalog.int4, $2)",
-                            these(integer(import.run_id), worker::plain_text(import.owner)));
+    const worker::Reply reply = co_await worker::call_again(
+        store, import.io, "finish_stripe_sync($1::pg_catalog.int4, $2)",
+        worker::these(worker::integer(import.run_id), worker::plain_text(import.owner)));
     Json report = Json::parse(reply.rows.at(0).at(0).value_or("{}"));
     if (text_of(report, "status") != "deferred" || tries == kMostTries) co_return report;
-    asio::steady_timer timer(import.io, std::chrono::seconds(1));
-    co_await timer.async_wait(asio::use_awaitable);
+    co_await worker::pause(import.io, std::chrono::seconds(1));
   }
 }
 
 asio::awaitable<Json> run(Import& import, const Options& options) {
   worker::Store store(import.io, import.config.connection, import.config.schema);
-  co_await open(store, import.io);
+  co_await worker::open_again(store, import.io);
   co_await try_key(import.client);
   co_await begin(import, store, options);
   co_await read_all(import);
@@ -138,19 +139,6 @@ void print(const Json& report) {
   if (!list_of(report, "unread").empty()) std::cout << "run pg_billing sync again to read what is missing\n";
 }
 
-[[noreturn]] void end_by(const std::exception_ptr& failure) {
-  int code = 1;
-  try {
-    std::rethrow_exception(failure);
-  } catch (const worker::ConfigError& error) {
-    std::cerr << "pg_billing: " << error.what() << "\nhint: " << error.hint() << std::endl;
-    code = 2;
-  } catch (const std::exception& error) {
-    std::cerr << "pg_billing: " << error.what() << std::endl;
-  }
-  std::_Exit(code);
-}
-
 }  // namespace
 
 int run_sync(const std::vector<std::string>& arguments) {
@@ -165,13 +153,8 @@ int run_sync(const std::vector<std::string>& arguments) {
                               "set it to a secret or restricted key (sk_..., rk_...) that may read");
   asio::io_context io{1};
   Progress progress(options.json);
-  stripe::ClientOptions client_options;
-  client_options.base = config.api_base;
-  client_options.secret_key = config.secret_key;
-  client_options.certificates = config.api_certificates;
-  client_options.requests_per_second = static_cast<double>(config.api_rate);
-  stripe::Client client(io, client_options);
-  Import import{io, config, client, progress, stripe::make_idempotency_key()};
+  const auto client = worker::make_client(io, config);
+  Import import{io, config, *client, progress, stripe::make_idempotency_key()};
   import.parallel = options.parallel;
 
   Json report;
@@ -195,7 +178,7 @@ int run_sync(const std::vector<std::string>& arguments) {
     progress.note("interrupted; pg_billing sync goes on from here");
     std::_Exit(kInterrupted);
   }
-  if (failure) end_by(failure);
+  if (failure) worker::end_by(failure);
   progress.end();
   report["objects_a_second"] = static_cast<std::int64_t>(progress.rate());
   if (options.json)

@@ -7,7 +7,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 
-#include "worker/backoff.hpp"
 #include "worker/stripe/form.hpp"
 #include "worker/stripe/object_fetch.hpp"
 #include "worker/stripe/resource.hpp"
@@ -15,21 +14,17 @@
 namespace billing::sync {
 
 namespace asio = boost::asio;
+using worker::integer;
+using worker::pause;
 using worker::plain_text;
 using worker::Reply;
+using worker::these;
 
 namespace {
 
 constexpr const char* kSummary = "entitlements.active_entitlement_summary";
 constexpr const char* kMissing = "resource_missing";
-constexpr auto kLimit = std::chrono::minutes(5);
-constexpr int kMostTries = 10;
 constexpr std::size_t kMostAtOnce = 200;  // objects of one call
-
-asio::awaitable<void> pause(asio::io_context& io, std::chrono::milliseconds time) {
-  asio::steady_timer timer(io, time);
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 std::optional<Seconds> number_at(const Reply& reply, std::size_t column) {
   const auto& text = reply.rows.at(0).at(column);
@@ -45,41 +40,11 @@ worker::Parameter maybe(const std::optional<Seconds>& value) {
 
 }  // namespace
 
-worker::Parameter integer(std::int64_t value) { return plain_text(std::to_string(value)); }
-
-asio::awaitable<void> open(worker::Store& store, asio::io_context& io) {
-  worker::Backoff backoff(std::chrono::milliseconds(250), std::chrono::milliseconds(5000));
-  for (int tries = 1;; ++tries) {
-    const auto problem = co_await store.open();
-    if (!problem) co_return;
-    if (problem->lasting || tries == kMostTries)
-      throw SyncError(problem->message + "\nhint: " + problem->next_step);
-    co_await pause(io, backoff.next());
-  }
-}
-
-asio::awaitable<Reply> call_again(worker::Store& store, asio::io_context& io, const char* call,
-                                  std::vector<worker::Parameter> parameters) {
-  worker::Backoff backoff(std::chrono::milliseconds(100), std::chrono::milliseconds(5000));
-  for (int tries = 1;; ++tries) {
-    if (!store.is_open()) co_await open(store, io);
-    Reply reply = co_await store.call(call, parameters, kLimit);
-    if (reply.ok()) co_return reply;
-    if (reply.lost) store.close();
-    const bool again = reply.lost || worker::fault_of(reply.error->sqlstate) == worker::Fault::system;
-    if (!again || tries == kMostTries)
-      throw SyncError(reply.error ? reply.error->message + " (" + reply.error->sqlstate + ")" +
-                                        (reply.error->hint.empty() ? "" : "\nhint: " + reply.error->hint)
-                                  : "the connection to the database was lost");
-    co_await pause(io, backoff.next());
-  }
-}
-
 Reader::Reader(Import& import)
     : import_(import), store_(import.io, import.config.connection, import.config.schema) {}
 
 asio::awaitable<Reply> Reader::ask(const char* call, std::vector<worker::Parameter> parameters) {
-  return call_again(store_, import_.io, call, std::move(parameters));
+  return worker::call_again(store_, import_.io, call, std::move(parameters));
 }
 
 asio::awaitable<void> Reader::run() {
@@ -131,7 +96,7 @@ asio::awaitable<void> Reader::keep(Page page) {
 
 asio::awaitable<void> Reader::leave(const stripe::Answer& answer) {
   const std::string error = stripe::error_text(answer);
-  if (answer.status == 401) throw SyncError("Stripe does not take the key: " + error);
+  if (answer.status == 401) throw worker::CommandError("Stripe does not take the key: " + error);
   import_.progress.note(slice_.type + " cannot be read: " + error);
   co_await ask(
       "leave_stripe_sync_slice($1::pg_catalog.int4, $2::pg_catalog.int4, $3, $4)",

@@ -7,18 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "worker/calls.hpp"
 #include "worker/config.hpp"
 #include "worker/store.hpp"
 #include "worker/stripe/client.hpp"
 #include "worker/sync/progress.hpp"
 
 namespace billing::sync {
-
-// Nothing can go on: the key is wrong, the database refuses.
-class SyncError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 // What the readers of one import share.
 struct Import {
@@ -31,20 +26,6 @@ struct Import {
   int parallel = 1;
   int reading = 0;  // how many have a part in hand
 };
-
-// Calls a function of the extension; again, on a new connection, when the system was at fault. Throws
-// SyncError.
-boost::asio::awaitable<worker::Reply> call_again(worker::Store& store, boost::asio::io_context& io,
-                                                 const char* call, std::vector<worker::Parameter> parameters);
-boost::asio::awaitable<void> open(worker::Store& store, boost::asio::io_context& io);
-worker::Parameter integer(std::int64_t value);
-// g++ cannot keep a braced list over a co_await.
-template <typename... Each>
-std::vector<worker::Parameter> these(Each... each) {
-  std::vector<worker::Parameter> all;
-  (all.push_back(std::move(each)), ...);
-  return all;
-}
 
 class Reader {
  public:
