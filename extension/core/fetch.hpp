@@ -23,7 +23,7 @@ struct Fetch {
   std::string account;  // "" for the key's own
   bool livemode = false;
   Json object;  // with "deleted": true when it is gone
-  std::optional<ImportTerms> import;
+  std::optional<ImportTerms> import = std::nullopt;
 };
 // The event's payload, for process_stripe_events().
 std::string fetch_payload(const Fetch& fetch);

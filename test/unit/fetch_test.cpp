@@ -48,6 +48,24 @@ TEST(Fetch, IsCalledAsStripeTellsOfSuchAnObject) {
   EXPECT_EQ(event_type_of({{"object", "customer"}, {"id", "cus_1"}, {"deleted", true}}), "customer.deleted");
 }
 
+TEST(Fetch, SaysWhenAnImportBroughtIt) {
+  EXPECT_FALSE(fetched(1'795'000'000, subscription("active")).import);
+  Fetch fetch{"fetch_0000000000000000001", 1'795'000'000, "2025-10-29.clover", "", false,
+              subscription("trialing")};
+  fetch.object["trial_start"] = 1'794'000'000;
+  fetch.import = ImportTerms{1'795'000'007, true};
+  Event event = parse_event(fetch_payload(fetch));
+  ASSERT_TRUE(event.import);
+  EXPECT_EQ(event.import->began, 1'795'000'007);
+  EXPECT_TRUE(event.import->current_period);
+  EXPECT_FALSE(begins_trial(event));
+  fetch.import->current_period = false;
+  EXPECT_FALSE(parse_event(fetch_payload(fetch)).import->current_period);
+  // Only what we have fetched: an event of Stripe's says nothing of imports, whatever it says.
+  fetch.id = "evt_1";
+  EXPECT_FALSE(parse_event(fetch_payload(fetch)).import);
+}
+
 TEST(Fetch, KnowsListsThatAreCutShort) {
   Json object = subscription("active");
   EXPECT_FALSE(has_truncated_list(object));
