@@ -353,6 +353,26 @@ $$;
 COMMENT ON FUNCTION begin_session_fetch(text, text, integer) IS
     'known, with the session, when it is paid and applied; or fetch, with ids for fetching it and what it has led to; or refused, when the user has asked too often';
 
+-- An event that finds its user busy is tried again within a second.
+CREATE FUNCTION is_session_applied(user_id text, session jsonb)
+    RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN session ->> 'status' IS DISTINCT FROM 'complete' THEN true
+                WHEN @extschema@.stripe_id(session -> 'subscription') IS NOT NULL
+                THEN EXISTS (SELECT FROM @extschema@.user_subscriptions s
+                              WHERE s.user_id = is_session_applied.user_id
+                                AND s.stripe_subscription_id = @extschema@.stripe_id(session -> 'subscription'))
+                WHEN @extschema@.stripe_id(session -> 'payment_intent') IS NOT NULL
+                     AND session ->> 'payment_status' = 'paid'
+                THEN EXISTS (SELECT FROM @extschema@.payments p
+                              WHERE p.user_id = is_session_applied.user_id AND p.paid_at IS NOT NULL
+                                AND p.payment_id = @extschema@.stripe_id(session -> 'payment_intent'))
+                ELSE true END
+$$;
+COMMENT ON FUNCTION is_session_applied(text, jsonb) IS
+    'whether what a checkout session has led to is among this user''s subscriptions and payments';
+
 CREATE FUNCTION is_session_of(user_id text, session jsonb)
     RETURNS boolean
     LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

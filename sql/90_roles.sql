@@ -20,7 +20,7 @@ BEGIN
                                  'claim_stripe_requests', 'finish_stripe_request', 'postpone_stripe_request', 'stripe_request',
                                  'push_stripe_usage', 'setup_facts',
                                  'begin_api_checkout', 'finish_api_checkout', 'count_api_call', 'begin_session_fetch', 'begin_api_portal',
-                                 'is_session_of', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
+                                 'is_session_of', 'is_session_applied', 'api_subscription', 'api_authorize', 'api_credits', 'api_invoices',
                                  'api_payments', 'api_prices', 'api_change', 'is_api_change_applied', 'get_or_create_stripe_customer',
                                  'begin_stripe_sync', 'claim_stripe_sync_slice', 'split_stripe_sync_slice',
                                  'stripe_sync_customers', 'keep_stripe_sync_page', 'leave_stripe_sync_slice',

@@ -77,6 +77,7 @@ SELECT begin_session_fetch('ada', 'cs_1', 1) -> 'livemode', begin_session_fetch(
 SELECT outcome FROM t.process(t.event('evt_15', 'checkout.session.completed', '2026-01-01', '{"id": "cs_7", "object": "checkout.session", "mode": "subscription", "status": "complete", "payment_status": "paid", "customer": "cus_1", "subscription": "sub_1", "client_reference_id": "dee", "livemode": false}'),
     t.event('evt_16', 'checkout.session.completed', '2026-01-01', '{"id": "cs_8", "object": "checkout.session", "mode": "subscription", "status": "complete", "payment_status": "paid", "customer": "cus_9", "subscription": "sub_none", "client_reference_id": "joe", "livemode": false}'));
 SELECT i, s ->> 'status', s #>> '{session,id}', jsonb_array_length(s -> 'fetch_ids') FROM unnest(ARRAY['cs_7', 'cs_8', 'cs_none']) i, begin_session_fetch('dee', i, 99) s;
+SELECT i, is_session_applied('dee', s) FROM (VALUES (1, '{"status": "open", "subscription": null}'::jsonb), (2, '{"status": "complete", "subscription": "sub_1"}'), (3, '{"status": "complete", "subscription": {"id": "sub_2"}}'), (4, '{"status": "complete", "payment_status": "paid", "payment_intent": "pi_1"}'), (5, '{"status": "complete", "payment_status": "unpaid", "payment_intent": "pi_1"}')) v(i, s) ORDER BY 1;
 -- What a user sees.
 SELECT api_subscription('dee') ->> 'state', api_authorize('dee', NULL), api_authorize('dee', 'export');
 SELECT outcome FROM t.process(

@@ -1,9 +1,5 @@
 // POST cancel, resume, change: written to the outbox, performed at once, answered with the new state.
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
-#include "worker/api/call.hpp"
+#include "worker/api/patience.hpp"
 #include "worker/config.hpp"
 
 namespace billing::worker::api {
@@ -13,8 +9,6 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr auto kPatience = std::chrono::seconds(15);
-constexpr int kLooks = 25;
-constexpr auto kBetweenLooks = std::chrono::milliseconds(100);
 
 // What it would cost, without what only Stripe's own pages need.
 Json preview_of(const Json& invoice) {
@@ -48,18 +42,6 @@ bool is_so_already(const std::string& status) {
   return status == "already_ending" || status == "not_ending" || status == "unchanged";
 }
 
-// Most often the first look is enough.
-asio::awaitable<void> wait_for_mirror(Call& call, std::string request_id) {
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  for (int look = 0; look < kLooks; ++look) {
-    const std::string applied = co_await call.database.text("SELECT {s}.is_api_change_applied($1, $2)",
-                                                            call.user.user_id, request_id);
-    if (applied == "t") co_return;
-    timer.expires_after(kBetweenLooks);
-    co_await timer.async_wait(asio::use_awaitable);
-  }
-}
-
 asio::awaitable<Response> change(Call& call, const char* action, Json wanted) {
   call.client();
   wanted["most"] = std::stoi(kMostWrites);
@@ -75,7 +57,8 @@ asio::awaitable<Response> change(Call& call, const char* action, Json wanted) {
     status = text_of(row, "status").value_or("pending");
     // Whoever asks for the subscription later sees it.
     if (status == "pending" || status == "held") code = 202;
-    if (status == "succeeded") co_await wait_for_mirror(call, *request_id);
+    if (status == "succeeded")
+      co_await wait_until(call, "SELECT {s}.is_api_change_applied($1, $2)", *request_id);
     answer["request_id"] = *request_id;
     if (flag_of(wanted, "preview") && code == 200) answer["preview"] = preview_of(at(row, "response"));
   }

@@ -1,6 +1,6 @@
 // GET subscription: the user's state; behind a checkout, after what its session has led to has been applied.
 #include "core/fetch.hpp"
-#include "worker/api/call.hpp"
+#include "worker/api/patience.hpp"
 #include "worker/config.hpp"
 #include "worker/log.hpp"
 #include "worker/stripe/object_fetch.hpp"
@@ -77,9 +77,11 @@ asio::awaitable<Json> apply_session(Call& call, std::string session_id) {
       co_await call.database.json("SELECT {s}.begin_session_fetch($1, $2, $3::pg_catalog.int4)",
                                   call.user.user_id, session_id, kMostWrites);
   if (begun.contains("retry_in")) too_many(begun);
+  constexpr const char* kApplied = "SELECT {s}.is_session_applied($1, $2::pg_catalog.jsonb)";
   if (begun.contains("session")) {
     Json known = at(begun, "session");
     co_await require_owner(call, known);
+    co_await wait_until(call, kApplied, to_text(known));
     co_return known;
   }
   Fetches fetches(call, begun);
@@ -99,6 +101,7 @@ asio::awaitable<Json> apply_session(Call& call, std::string session_id) {
     if (!charge.empty()) co_await fetches.fetch("charge", charge);
   }
   co_await call.database.process(fetches.take());
+  co_await wait_until(call, kApplied, to_text(session));
   co_return session;
 }
 
