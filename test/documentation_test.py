@@ -75,3 +75,12 @@ def test_every_link_between_pages_leads_somewhere():
             if "://" not in path and (not target.exists() or anchor and anchor not in names.get(target, {anchor})):
                 dead.append((page.name, path, anchor))
     assert len(pages) > 10 and dead == []
+
+
+def test_the_endpoint_that_is_registered_gets_every_event_that_the_rules_know(listed):
+    registered = events_in("worker/doctor")
+    assert len(registered) > 40 and [event for event in sorted(registered) if not covers(listed, event)] == []
+    known = events_in("extension/core", "extension/functions")
+    # The beginning of two names, and what is told of inside another object.
+    known -= {"checkout.session.async_payment_", "price.embedded"}
+    assert sorted(known - registered) == []

@@ -6,6 +6,7 @@ namespace billing::doctor {
 namespace {
 
 constexpr std::string_view kAccess = "subscriptions are not followed: access stays as it was";
+constexpr std::string_view kCreditNotes = "what was credited outside of refunds is not known";
 constexpr std::string_view kDisputes = "disputes take back neither credits nor access";
 constexpr std::string_view kInvoices = "overdue and written-off invoices look as if they were still open";
 constexpr std::string_view kLinks = "customers are not linked to users by their checkout";
@@ -17,17 +18,23 @@ constexpr std::string_view kRefunds = "refunds take back neither credits nor acc
 constexpr std::string_view kSchedules = "scheduled_change does not tell of changes to come";
 
 constexpr NeededEvent kNeeded[] = {
+    {"charge.captured", kPayments},
     {"charge.dispute.closed", kDisputes},
     {"charge.dispute.created", kDisputes},
     {"charge.dispute.funds_reinstated", kDisputes},
     {"charge.dispute.funds_withdrawn", kDisputes},
+    {"charge.dispute.updated", kDisputes},
     {"charge.failed", kPayments},
     {"charge.refunded", kRefunds},
     {"charge.succeeded", kPayments},
+    {"charge.updated", kPayments},
     {"checkout.session.async_payment_failed", "delayed payments that fail are not noticed"},
     {"checkout.session.async_payment_succeeded", "delayed payments bring nothing"},
     {"checkout.session.completed", kLinks},
     {"checkout.session.expired", "checkouts that were left look open"},
+    {"credit_note.created", kCreditNotes},
+    {"credit_note.updated", kCreditNotes},
+    {"credit_note.voided", kCreditNotes},
     {"customer.created", kNames},
     {"customer.deleted", "a deleted customer keeps access"},
     {"customer.subscription.created", kAccess},
@@ -38,6 +45,8 @@ constexpr NeededEvent kNeeded[] = {
     {"customer.subscription.updated", kAccess},
     {"customer.updated", kNames},
     {"entitlements.active_entitlement_summary.updated", "Stripe's own entitlements are not known"},
+    {"invoice.created", kInvoices},
+    {"invoice.deleted", kInvoices},
     {"invoice.finalized", kInvoices},
     {"invoice.marked_uncollectible", kInvoices},
     {"invoice.paid", "no credits are granted, and no period counts as paid"},
@@ -46,6 +55,7 @@ constexpr NeededEvent kNeeded[] = {
     {"invoice.updated", kInvoices},
     {"invoice.voided", kInvoices},
     {"invoice_payment.paid", "nothing says which payment paid an invoice: refunds take back nothing"},
+    {"payment_intent.canceled", kPayments},
     {"payment_intent.payment_failed", kPayments},
     {"payment_intent.succeeded", kPayments},
     {"price.created", kPrices},
