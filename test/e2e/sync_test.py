@@ -25,7 +25,7 @@ from harness.worker import SECRET, binary, free_port
 KEY = "sk_test_0123456789abcdef"
 OBJECTS = int(os.environ.get("PG_BILLING_SYNC_OBJECTS", "3000"))
 # Objects of a simulated customer in six months, about.
-OBJECTS_EACH = 30
+OBJECTS_EACH = 17
 LISTS = {"product": "products", "price": "prices", "customer": "customers", "subscription": "subscriptions?status=all",
          "subscription_schedule": "subscription_schedules", "invoice": "invoices", "payment_intent": "payment_intents",
          "charge": "charges", "invoice_payment": "invoice_payments", "refund": "refunds", "dispute": "disputes",
