@@ -26,7 +26,7 @@ BEGIN
                                  'stripe_sync_customers', 'keep_stripe_sync_page', 'leave_stripe_sync_slice',
                                  'finish_stripe_sync', 'begin_stripe_reconciliation', 'reconcile_stripe_events',
                                  'reconcile_stripe_objects', 'stripe_reconciliation_customers',
-                                 'finish_stripe_reconciliation']
+                                 'finish_stripe_reconciliation', 'hold_stripe_requests']
         WHEN 'app' THEN ARRAY['get_user_subscription_state', 'has_active_subscription', 'require_subscription',
                               'explain_user', 'update_subscription_cache', 'clear_user_subscription_cache',
                               'get_or_create_stripe_customer', 'link_stripe_customer',

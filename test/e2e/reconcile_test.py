@@ -7,7 +7,7 @@ import pytest
 
 from harness.simulated_stripe import SimulatedStripe
 from harness.waiting import until
-from harness.worker import SECRET, binary, free_port
+from harness.worker import SECRET, binary
 
 HANDLED = ("customer", "subscription", "invoice", "payment_intent", "charge", "invoice_payment", "payment_method", "checkout.session",
            "refund", "credit_note", "dispute", "price", "product", "subscription_schedule")
@@ -28,9 +28,9 @@ def report_of(text):
 @pytest.fixture
 def shop(database, workers):
     """A worker, and an account that posts to it."""
-    address = free_port()
-    with SimulatedStripe(post=f"http://127.0.0.1:{address}/stripe/webhook", secret=SECRET) as stripe:
-        workers(database, environment={**stripe.environment, "PG_BILLING_LISTEN": f"127.0.0.1:{address}"})
+    stripe = SimulatedStripe(secret=SECRET)
+    stripe.command += ["--post", workers(database, environment=stripe.environment).webhook]
+    with stripe:
         yield stripe
 
 
@@ -91,12 +91,24 @@ def test_an_hour_of_lost_webhooks(database, shop):
 def test_an_object_of_which_no_event_tells(database, shop):
     told = buy(shop, "ada")
     wait_until_quiet(database, shop)
+    shop.steer("clock", seconds=60)  # what is read within the same second settles nothing
     database.execute("UPDATE {s}.stripe_objects SET object = jsonb_set(object, '{metadata}', '{\"note\": \"wrong\"}') WHERE object_id = %s", (told["subscription"],))
     report = report_of(reconcile(database, shop, "--json"))
     found = [(one["difference"], one["object_id"], one["was"], one["event_type"], one["stripe_event_id"]) for one in report["differences"]]
     assert found == [("object_updated", told["subscription"], {"metadata": {"note": "wrong"}}, "customer.subscription.updated", None)]
     assert database.value("SELECT object #>> '{metadata,note}' FROM {s}.stripe_objects WHERE object_id = %s", (told["subscription"],)) is None
     assert database.value("SELECT repaired FROM {s}.stripe_reconciliation_differences")
+
+
+def test_after_a_restored_backup_requests_wait_for_a_person(database):
+    with SimulatedStripe() as stripe:
+        told = buy(stripe, "ada")
+        database.execute("SELECT {s}.enqueue_stripe_request('ada', %s, '{\"metadata\": {\"a\": \"b\"}}')", (f"/v1/subscriptions/{told['subscription']}",))
+        report = report_of(reconcile(database, stripe, "--json", "--after-restore"))
+        assert report["held"] == 1 and database.value("SELECT status FROM {s}.stripe_requests") == "held"
+        assert database.state("ada")["has_access"]
+        run = subprocess.run([binary(), "reconcile", "--after-restore", "--dry-run"], capture_output=True, text=True, timeout=20, env={})
+        assert run.returncode == 2 and "a dry run changes nothing" in run.stderr
 
 
 def test_on_a_timer_one_worker_does_it(database, workers):

@@ -129,8 +129,8 @@ ALLOWED = {
                "is_api_change_applied", "get_or_create_stripe_customer",
                "begin_stripe_sync", "claim_stripe_sync_slice", "split_stripe_sync_slice", "stripe_sync_customers",
                "keep_stripe_sync_page", "leave_stripe_sync_slice", "finish_stripe_sync",
-               "begin_stripe_reconciliation", "reconcile_stripe_events", "reconcile_stripe_objects",
-               "finish_stripe_reconciliation", "stripe_reconciliation_customers"},
+               "begin_stripe_reconciliation", "reconcile_stripe_events", "reconcile_stripe_objects", "stripe_reconciliation_customers",
+               "finish_stripe_reconciliation", "hold_stripe_requests"},
     "user": {"my_subscription_state", "my_credits", "my_entitlements", "my_user_id"},
 }
 

@@ -20,10 +20,12 @@ constexpr const char* kHelp =
 missing takes effect as the webhook that should have told of it.
 
 Usage:
-  pg_billing reconcile [--since 24h] [--dry-run] [--json] [--config FILE]
+  pg_billing reconcile [--since 24h] [--dry-run | --after-restore] [--json] [--config FILE]
 
   --since    how far back: a number with m, h or d; Stripe lists the events of 30 days
   --dry-run  only report
+  --after-restore  before all else hold the requests to Stripe that a restored backup brought back, for a
+             person: nobody knows which of them were performed since. Run it before pg_billing serve
   --json     the report as one line of JSON on standard output
 
 It needs STRIPE_SECRET_KEY and DATABASE_URL, and takes the flags of pg_billing serve for them. Exit code: 0 nothing
@@ -47,6 +49,9 @@ void print(const Json& report) {
   const auto number = [&](const char* part, const char* name) {
     return std::to_string(integer_of(at(report, part), name).value_or(0));
   };
+  if (at(report, "held").is_number())
+    std::cout << "requests held: " << integer_of(report, "held").value_or(0)
+              << "; SELECT * FROM stripe_requests WHERE status = 'held'\n";
   std::cout << "events: " << number("events", "matched") << " matched, " << number("events", "missing")
             << " missing\nobjects: " << number("objects", "matched") << " matched, "
             << number("objects", "updated") << " updated, " << number("objects", "missing") << " missing\n";
@@ -77,11 +82,16 @@ int run_reconcile(const std::vector<std::string>& arguments) {
       json = true;
     else if (flag == "--dry-run")
       request.dry_run = true;
+    else if (flag == "--after-restore")
+      request.after_restore = true;
     else if (flag == "--since")
       request.span = span_of(sync::value_of(arguments, i));
     else
       settings.push_back(arguments[i]);
   }
+  if (request.dry_run && request.after_restore)
+    throw worker::ConfigError("--after-restore holds requests, a dry run changes nothing",
+                              "leave out one of them");
   const worker::Config config = worker::load_config(worker::parse_arguments(settings), false);
   if (config.secret_key.empty())
     throw worker::ConfigError("STRIPE_SECRET_KEY is not set",

@@ -46,6 +46,12 @@ asio::awaitable<Json> Reconciliation::run(Request request) {
   id_ = integer_of(answer, "reconciliation_id").value_or(0);
   since_ = integer_of(answer, "since").value_or(0);
 
+  Json held;
+  if (request.after_restore) {
+    const Reply reply = co_await worker::call_again(
+        store_, io_, "hold_stripe_requests($1)", these(plain_text("pg_billing reconcile --after-restore")));
+    held = std::stoll(reply.rows.at(0).at(0).value_or("0"));
+  }
   co_await read_events(true);
   co_await read_events(false);
   for (const char* type : kTypes) {
@@ -62,7 +68,9 @@ asio::awaitable<Json> Reconciliation::run(Request request) {
   const Reply finished = co_await worker::call_again(
       store_, io_, "finish_stripe_reconciliation($1::pg_catalog.int4, nullif($2, ''))",
       these(integer(id_), plain_text(error_)));
-  co_return worker::answer_of(finished);
+  answer = worker::answer_of(finished);
+  if (request.after_restore) answer["held"] = held;
+  co_return answer;
 }
 
 asio::awaitable<std::optional<stripe::Answer>> Reconciliation::page(stripe::Call call) {

@@ -17,6 +17,7 @@ struct Request {
   Seconds span = 86400;  // backwards from now
   bool dry_run = false;
   std::optional<Seconds> every;  // not when another began so lately
+  bool after_restore = false;    // first of all holds the requests that nobody knows to be performed or not
 };
 
 class Reconciliation {
