@@ -1,6 +1,7 @@
 #include "core/fields.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace billing::fields {
 namespace {
@@ -13,6 +14,24 @@ std::optional<Seconds> extreme_over_items(const Json& subscription, const char* 
     if (time && (!found || better(*time, *found))) found = time;
   }
   return found;
+}
+
+// Since basil each item has a period. One that was added in the middle ends with those of its interval, whose
+// period is the one that is paid or not; of several intervals the period that began last counts.
+std::optional<Seconds> period_start_of_items(const Json& subscription) {
+  std::map<std::string, Seconds> starts;  // by interval and end
+  for (const Json& item : list_of(subscription, "items")) {
+    const std::optional<Seconds> start = time_of(item, "current_period_start");
+    if (!start) continue;
+    const Json& recurring = at(item_price(item), "recurring");
+    const std::string kind = to_text(Json::array(
+        {at(recurring, "interval"), at(recurring, "interval_count"), at(item, "current_period_end")}));
+    const auto [found, is_new] = starts.emplace(kind, *start);
+    if (!is_new) found->second = std::min(found->second, *start);
+  }
+  std::optional<Seconds> latest;
+  for (const auto& [kind, start] : starts) latest = std::max(latest.value_or(start), start);
+  return latest;
 }
 
 std::string first_of(std::string preferred, std::string otherwise) {
@@ -42,9 +61,7 @@ std::string payment_of(const Json& invoice, const char* key) {
 
 Period subscription_period(const Json& subscription) {
   Period period{time_of(subscription, "current_period_start"), time_of(subscription, "current_period_end")};
-  if (!period.start) {
-    period.start = extreme_over_items(subscription, "current_period_start", std::greater<>());
-  }
+  if (!period.start) period.start = period_start_of_items(subscription);
   if (!period.end) period.end = extreme_over_items(subscription, "current_period_end", std::greater<>());
   return period;
 }

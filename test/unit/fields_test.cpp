@@ -50,6 +50,18 @@ TEST(Fields, SeveralItemPeriodsAreEntitledLongestAndRenewSoonest) {
   EXPECT_EQ(fields::next_renewal(mixed_subscription()), kEnd);
 }
 
+// As the same subscription before basil, which had one period: that of the item that was there first.
+TEST(Fields, AnItemThatWasAddedInTheMiddleBeginsNoPeriod) {
+  Json object = fixtures::subscription_base();
+  object["items"] =
+      list(Json::array({item_with_period(kStart, kEnd), item_with_period(kStart + 3 * kDay, kEnd)}));
+  EXPECT_EQ(fields::subscription_period(object).start, kStart);
+  // One that ends with them and is of another interval has a period of its own.
+  object["items"]["data"].push_back(item_with_period(kStart - 300 * kDay, kEnd));
+  object["items"]["data"][2]["price"]["recurring"]["interval"] = "year";
+  EXPECT_EQ(fields::subscription_period(object).start, kStart);
+}
+
 TEST(Fields, NoPeriodAnywhere) {
   for (const Json& object : {fixtures::subscription_base(), Json(), Json{{"items", "none"}}}) {
     EXPECT_EQ(fields::subscription_period(object).start, std::nullopt);
