@@ -12,6 +12,7 @@
 #include "core/signature.hpp"
 #include "worker/config.hpp"
 #include "worker/doctor/needed_events.hpp"
+#include "worker/reconcile/command.hpp"
 #include "worker/stripe_access.hpp"
 
 namespace billing::doctor {
@@ -26,8 +27,9 @@ constexpr const char* kOwner = "pg_billing";
 constexpr const char* kSecret = "pg_billing_secret";
 
 struct Wish {
-  std::string what;         // register, enable, disable, rotate
-  std::string secret_file;  // "" = standard output
+  std::string what;           // register, enable, disable, rotate
+  std::string secret_file;    // "" = standard output
+  std::string since = "24h";  // enable: how far back it is made good
   bool adopt = false;
   bool finish = false;
 };
@@ -49,12 +51,15 @@ Wish read_wish(std::vector<std::string>& arguments) {
     throw ConfigError("webhook: unknown command " + wish.what, kHint);
   wish.adopt = wish.what == "register" && take_switch(arguments, "--adopt");
   wish.finish = wish.what == "rotate" && take_switch(arguments, "--finish");
-  const auto file = std::find(arguments.begin(), arguments.end(), "--secret-file");
-  if (file != arguments.end()) {
-    if (file + 1 == arguments.end()) throw ConfigError("--secret-file needs a value", "--secret-file FILE");
-    wish.secret_file = *(file + 1);
-    arguments.erase(file, file + 2);
-  }
+  const auto take_value = [&](const std::string& name, std::string& value) {
+    const auto found = std::find(arguments.begin(), arguments.end(), name);
+    if (found == arguments.end()) return;
+    if (found + 1 == arguments.end()) throw ConfigError(name + " needs a value", name + " VALUE");
+    value = *(found + 1);
+    arguments.erase(found, found + 2);
+  };
+  take_value("--secret-file", wish.secret_file);
+  if (wish.what == "enable") take_value("--since", wish.since);
   return wish;
 }
 
@@ -192,8 +197,6 @@ class Registrar {
       co_await ask("POST", path, member("disabled", disabled));
       std::cout << id << (disabled ? " is disabled\n" : " is enabled\n");
     }
-    if (!disabled)
-      std::cout << "now: pg_billing reconcile --since the time it was disabled -- for what was not sent\n";
   }
 
   // A second endpoint beside the first, and later the end of the first: no event is without a valid secret.
@@ -232,15 +235,18 @@ class Registrar {
 }  // namespace
 
 int run_webhook(std::vector<std::string> arguments) {
-  Wish wish = read_wish(arguments);
+  const Wish wish = read_wish(arguments);
   const worker::Config config = read_config(worker::parse_arguments(arguments));
   asio::io_context io;
-  Registrar registrar(io, config, std::move(wish));
+  Registrar registrar(io, config, wish);
   std::exception_ptr failure;
   asio::co_spawn(io, registrar.run(), [&](const std::exception_ptr& thrown) { failure = thrown; });
   io.run();
   if (failure) std::rethrow_exception(failure);
-  return 0;
+  if (wish.what != "enable") return 0;
+  // Stripe sends nothing of what happened meanwhile.
+  arguments.insert(arguments.end(), {"--since", wish.since});
+  return reconcile::run_reconcile(arguments);
 }
 
 }  // namespace billing::doctor
