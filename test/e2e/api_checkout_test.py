@@ -220,16 +220,3 @@ def test_payments_can_be_switched_off(store):
     store.stripe.steer("clock", seconds=31 * 86400)
     store.delivered()
     assert store.state("bob")["state"] == "active" and store.post("cancel", user="bob").status == 200
-
-
-def test_reading_is_quick(store):
-    store.buy(plan="pro", cycle="monthly", trial=False)
-    store.delivered()
-    bearer = token("ada")
-    took = []
-    for _ in range(60):
-        began = time.perf_counter()
-        assert store.ask("GET", "subscription", bearer=bearer).status == 200
-        took.append(time.perf_counter() - began)
-    # The median, on machines that do other things too; most of it is this client's.
-    assert sorted(took)[30] < 0.005, sorted(took)
