@@ -1,7 +1,6 @@
 """What users of an application's front end do, through the HTTP API and a simulated account: buy, look, change, leave."""
 import concurrent.futures
 import contextlib
-import time
 
 import pytest
 
