@@ -11,19 +11,19 @@ namespace billing::simulation {
 namespace {
 
 const std::initializer_list<std::string_view> kUpdate = {"billing_cycle_anchor",
-                                                             "cancel_at",
-                                                             "cancel_at_period_end",
-                                                             "cancellation_details",
-                                                             "default_payment_method",
-                                                             "description",
-                                                             "items",
-                                                             "metadata",
-                                                             "off_session",
-                                                             "pause_collection",
-                                                             "payment_behavior",
-                                                             "proration_behavior",
-                                                             "proration_date",
-                                                             "trial_end"};
+                                                         "cancel_at",
+                                                         "cancel_at_period_end",
+                                                         "cancellation_details",
+                                                         "default_payment_method",
+                                                         "description",
+                                                         "items",
+                                                         "metadata",
+                                                         "off_session",
+                                                         "pause_collection",
+                                                         "payment_behavior",
+                                                         "proration_behavior",
+                                                         "proration_date",
+                                                         "trial_end"};
 
 Json create(Shop& shop, const Call& call) {
   const Parameters given(call.parameters);
