@@ -39,7 +39,7 @@ void note(const std::string& problem, std::size_t keys) {
 
 }  // namespace
 
-Keys::Keys(asio::io_context& io) : io_(io), transfers_(io), fetched_(io) {}
+Keys::Keys(asio::io_context& io) : transfers_(io), fetched_(io) {}
 
 asio::awaitable<KeySet> Keys::current(const Settings& settings) {
   if (source_ != settings.key_set) {

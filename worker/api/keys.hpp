@@ -33,7 +33,6 @@ class Keys {
   void look_at_file(const Settings& settings);
   boost::asio::awaitable<void> fetch(std::string url, Clock::duration not_within);
 
-  boost::asio::io_context& io_;
   stripe::Transfers transfers_;
   boost::asio::steady_timer fetched_;
   bool fetching_ = false;
