@@ -121,8 +121,7 @@ void ask_in_live_mode(const Catalogue& catalogue, const Wish& wish) {
 class Run {
  public:
   Run(asio::io_context& io, const worker::Config& config, const Wish& wish, const Catalogue& catalogue)
-      : config_(config),
-        wish_(wish),
+      : wish_(wish),
         catalogue_(catalogue),
         client_(worker::make_client(io, config)),
         store_(io, config.connection, config.schema) {}
@@ -162,7 +161,6 @@ class Run {
     co_await store_objects(store_, objects, catalogue_.environment.live);
   }
 
-  const worker::Config& config_;
   const Wish& wish_;
   const Catalogue& catalogue_;
   std::unique_ptr<stripe::Client> client_;
