@@ -34,11 +34,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Claim what is fetched within five minutes.';
     END IF;
     RETURN QUERY
+        WITH d AS MATERIALIZED (
+            SELECT q.stripe_account, q.livemode, q.object_type, q.object_id FROM @extschema@.stripe_refetches q
+             WHERE q.settled_at IS NULL AND q.next_attempt_at <= now()
+               AND q.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+             ORDER BY q.next_attempt_at LIMIT max_rows FOR UPDATE SKIP LOCKED)
         UPDATE @extschema@.stripe_refetches f SET next_attempt_at = now() + interval '5 minutes', attempts = f.attempts + 1
-          FROM (SELECT q.stripe_account, q.livemode, q.object_type, q.object_id FROM @extschema@.stripe_refetches q
-                 WHERE q.settled_at IS NULL AND q.next_attempt_at <= now()
-                   AND q.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
-                 ORDER BY q.next_attempt_at LIMIT max_rows FOR UPDATE SKIP LOCKED) d
+          FROM d
          WHERE (f.stripe_account, f.livemode, f.object_type, f.object_id)
                = (d.stripe_account, d.livemode, d.object_type, d.object_id)
         RETURNING f.stripe_account, f.livemode, f.object_type, f.object_id, f.reason,

@@ -164,17 +164,20 @@ CREATE FUNCTION claim_stripe_sync_slice(run_id integer, owner text)
 #variable_conflict use_column
 BEGIN
     PERFORM @extschema@.check_stripe_sync_owner(claim_stripe_sync_slice.run_id, claim_stripe_sync_slice.owner);
+    -- Chosen once: as the inner side of a join it would be chosen anew for each row, and by then others have it.
     RETURN QUERY
+        WITH d AS MATERIALIZED (
+            SELECT q.slice_id FROM @extschema@.stripe_sync_slices q
+             WHERE q.run_id = claim_stripe_sync_slice.run_id AND q.done_at IS NULL AND q.error IS NULL
+               AND q.owner IS DISTINCT FROM claim_stripe_sync_slice.owner
+               -- Whose lists are read customer by customer needs all of them.
+               AND NOT (q.per_customer AND EXISTS (
+                       SELECT FROM @extschema@.stripe_sync_slices b
+                        WHERE b.run_id = q.run_id AND b.done_at IS NULL AND b.error IS NULL AND NOT b.per_customer
+                          AND b.object_type IN ('customer', 'subscription', 'invoice')))
+             ORDER BY q.position, q.slice_id LIMIT 1 FOR UPDATE SKIP LOCKED)
         UPDATE @extschema@.stripe_sync_slices s SET owner = claim_stripe_sync_slice.owner
-          FROM (SELECT q.slice_id FROM @extschema@.stripe_sync_slices q
-                 WHERE q.run_id = claim_stripe_sync_slice.run_id AND q.done_at IS NULL AND q.error IS NULL
-                   AND q.owner IS DISTINCT FROM claim_stripe_sync_slice.owner
-                   -- Whose lists are read customer by customer needs all of them.
-                   AND NOT (q.per_customer AND EXISTS (
-                           SELECT FROM @extschema@.stripe_sync_slices b
-                            WHERE b.run_id = q.run_id AND b.done_at IS NULL AND b.error IS NULL AND NOT b.per_customer
-                              AND b.object_type IN ('customer', 'subscription', 'invoice')))
-                 ORDER BY q.position, q.slice_id LIMIT 1 FOR UPDATE SKIP LOCKED) d
+          FROM d
          WHERE s.run_id = claim_stripe_sync_slice.run_id AND s.slice_id = d.slice_id
         RETURNING s.slice_id, s.object_type, s.per_customer, s.parameters, extract(epoch FROM s.created_from)::bigint,
                   extract(epoch FROM s.created_until)::bigint, s.last_object, extract(epoch FROM s.last_created)::bigint, s.objects,

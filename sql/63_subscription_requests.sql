@@ -30,13 +30,15 @@ BEGIN
                                                   WHERE p.plan_id = plan_price.plan_id AND p.kind = 'lookup_key')
                 OR @extschema@.stripe_id(o.object -> 'product') IN (SELECT p.reference FROM @extschema@.plan_prices p
                                                   WHERE p.plan_id = plan_price.plan_id AND p.kind = 'product')))
+    -- What is known to be of the cycle comes before what may be of any: an old price, say, that is only named.
     SELECT array_agg(DISTINCT c.id ORDER BY c.id) INTO found
-      FROM (SELECT coalesce(k.id, p.reference) AS id, coalesce(p.cycle, k.cycle) AS cycle, coalesce(k.active, true) AS active
+      FROM (SELECT rank() OVER (ORDER BY (coalesce(p.cycle, k.cycle) = plan_price.cycle) IS TRUE DESC) AS place,
+                   coalesce(k.id, p.reference) AS id, coalesce(p.cycle, k.cycle) AS cycle
               FROM @extschema@.plan_prices p
               LEFT JOIN known k ON CASE p.kind WHEN 'price' THEN k.id WHEN 'lookup_key' THEN k.lookup_key
                                                ELSE k.product END = p.reference
-             WHERE p.plan_id = plan_price.plan_id AND (p.kind = 'price' OR k.id IS NOT NULL)) c
-     WHERE c.active AND (plan_price.cycle IS NULL OR c.cycle IS NULL OR c.cycle = plan_price.cycle);
+             WHERE p.plan_id = plan_price.plan_id AND (p.kind = 'price' OR k.id IS NOT NULL) AND coalesce(k.active, true)) c
+     WHERE c.place = 1 AND (plan_price.cycle IS NULL OR c.cycle IS NULL OR c.cycle = plan_price.cycle);
     IF cardinality(found) = 1 THEN
         RETURN found[1];
     END IF;

@@ -80,6 +80,7 @@ def test_a_prometheus_that_scrapes_the_worker_understands_all_of_it(tmp_path, da
     Sender(worker.webhook, worker.secret).post(ada.customer_created())
     database.execute("""UPDATE {s}.stripe_events SET outcome = 'failed', processed = false, retry_count = 1,
                                next_retry_at = now() + interval '1 day';
+                        SELECT {s}.set_billing_alert('cache_hit_rate', enabled => false);
                         SELECT {s}.check_billing_alerts()""")
     with prometheus(tmp_path, worker) as ask_for:
         def alerts():

@@ -44,7 +44,7 @@ def test_no_secret_is_left_anywhere(database, workers):
         stripe.pay(stripe.checkout(stripe.price("pro"), customer=customer))
         until(lambda: database.state("ada")["has_access"], "paid")
         # What fails says more than what succeeds.
-        stripe.steer("faults", kind="error", count=3)
+        stripe.steer("faults", kind="error", times=3)
         database.value("SELECT {s}.enqueue_stripe_request('ada', '/v1/nothing')")
         database.value("SELECT {s}.cancel_subscription('ada')")
         Sender(worker.webhook, "whsec_of_somebody_else_0123456789").post({"id": "evt_forged", "object": "event", "type": "x", "created": int(time.time()), "data": {"object": {}}})

@@ -111,6 +111,8 @@ def test_nothing_is_lost_or_doubled_when_it_is_killed(database, workers):
     for thread in threads:
         thread.join()
     assert 100 < len(acknowledged) < len(bodies)
+    # What the dead worker had sent is still being written.
+    until(lambda: not database.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'billing_worker' AND datname = current_database()"), "its sessions are over")
     ids = {body.split('"')[3] for body in acknowledged}
     before = stored(database)
     assert ids <= before
