@@ -102,15 +102,15 @@ COMMENT ON FUNCTION change_subscription(text, text, text, bigint, text, jsonb) I
 
 CREATE FUNCTION plan_of_item(item jsonb)
     RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT p.plan_id FROM @extschema@.plan_prices p
-      JOIN (VALUES ('price', 'price_id', 1), ('lookup_key', 'lookup_key', 2), ('product', 'product_id', 3)) k(kind, member, rank)
-        ON k.kind = p.kind
-     WHERE p.reference = plan_of_item.item ->> k.member
-     ORDER BY k.rank LIMIT 1
+BEGIN
+    RETURN (SELECT p.plan_id FROM @extschema@.price_plans p
+             WHERE p.price_id = plan_of_item.item ->> 'price_id' AND p.stripe_account = ''
+               AND p.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode'));
+END
 $$;
-COMMENT ON FUNCTION plan_of_item(jsonb) IS 'the plan that an item of a subscription is, by plan_prices; null when it is none';
+COMMENT ON FUNCTION plan_of_item(jsonb) IS 'the plan that an item of a subscription is, by price_plans; null when it is none';
 
 -- The one that is named, else the one that is a plan of its own, else the first.
 CREATE FUNCTION item_to_change(subscription user_subscriptions, wanted text)
