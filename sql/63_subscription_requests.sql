@@ -8,6 +8,7 @@ CREATE FUNCTION plan_price(plan_id text, cycle text DEFAULT NULL)
     AS $$
 #variable_conflict use_column
 DECLARE
+    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
     found text[];
 BEGIN
     IF cycle IS NOT NULL AND cycle NOT IN ('monthly', 'yearly') THEN
@@ -18,27 +19,29 @@ BEGIN
         RAISE EXCEPTION 'there is no plan "%"', coalesce(left(plan_price.plan_id, 100), 'null')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT id FROM subscription_plans lists them.';
     END IF;
-    WITH known AS (
-        SELECT o.object_id AS id, o.object ->> 'lookup_key' AS lookup_key, @extschema@.stripe_id(o.object -> 'product') AS product,
-               CASE o.object #>> '{recurring,interval}' WHEN 'month' THEN 'monthly' WHEN 'year' THEN 'yearly' END AS cycle,
-               coalesce((o.object ->> 'active')::boolean, true) AS active
-          FROM @extschema@.stripe_objects o
-         WHERE o.object_type = 'price' AND o.stripe_account = '' AND NOT o.deleted
-           AND o.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
-           AND (o.object_id IN (SELECT p.reference FROM @extschema@.plan_prices p WHERE p.plan_id = plan_price.plan_id)
-                OR o.object ->> 'lookup_key' IN (SELECT p.reference FROM @extschema@.plan_prices p
-                                                  WHERE p.plan_id = plan_price.plan_id AND p.kind = 'lookup_key')
-                OR @extschema@.stripe_id(o.object -> 'product') IN (SELECT p.reference FROM @extschema@.plan_prices p
-                                                  WHERE p.plan_id = plan_price.plan_id AND p.kind = 'product')))
-    -- What is known to be of the cycle comes before what may be of any: an old price, say, that is only named.
-    SELECT array_agg(DISTINCT c.id ORDER BY c.id) INTO found
-      FROM (SELECT rank() OVER (ORDER BY (coalesce(p.cycle, k.cycle) = plan_price.cycle) IS TRUE DESC) AS place,
-                   coalesce(k.id, p.reference) AS id, coalesce(p.cycle, k.cycle) AS cycle
-              FROM @extschema@.plan_prices p
-              LEFT JOIN known k ON CASE p.kind WHEN 'price' THEN k.id WHEN 'lookup_key' THEN k.lookup_key
-                                               ELSE k.product END = p.reference
-             WHERE p.plan_id = plan_price.plan_id AND (p.kind = 'price' OR k.id IS NOT NULL) AND coalesce(k.active, true)) c
-     WHERE c.place = 1 AND (plan_price.cycle IS NULL OR c.cycle IS NULL OR c.cycle = plan_price.cycle);
+    -- Prices of the mirror, and those that are named and that nobody has told of yet. What is known to be of the cycle
+    -- comes before what may be of any: an old price, say, that is only named.
+    WITH sold AS (
+        SELECT k.price_id AS id, coalesce(max(p.cycle), CASE o.object #>> '{recurring,interval}'
+                   WHEN 'month' THEN 'monthly' WHEN 'year' THEN 'yearly' END) AS cycle
+          FROM @extschema@.price_plans k
+          JOIN @extschema@.stripe_objects o ON o.stripe_account = k.stripe_account AND o.livemode = k.livemode
+               AND o.object_type = 'price' AND o.object_id = k.price_id AND NOT o.deleted
+          LEFT JOIN @extschema@.plan_prices p ON p.plan_id = k.plan_id
+               AND (p.kind, p.reference) IN (('price', k.price_id), ('lookup_key', k.lookup_key))
+         WHERE k.plan_id = plan_price.plan_id AND k.stripe_account = '' AND k.livemode = live
+           AND coalesce((o.object ->> 'active')::boolean, true)
+         GROUP BY k.price_id, o.object
+        UNION ALL
+        SELECT p.reference, p.cycle FROM @extschema@.plan_prices p
+         WHERE p.plan_id = plan_price.plan_id AND p.kind = 'price'
+           AND NOT EXISTS (SELECT FROM @extschema@.stripe_objects o
+                            WHERE o.stripe_account = '' AND o.livemode = live AND o.object_type = 'price'
+                              AND o.object_id = p.reference AND o.object IS NOT NULL))
+    SELECT array_agg(c.id ORDER BY c.id) INTO found
+      FROM (SELECT s.id, rank() OVER (ORDER BY (s.cycle = plan_price.cycle) IS TRUE DESC) AS place FROM sold s
+             WHERE plan_price.cycle IS NULL OR s.cycle IS NULL OR s.cycle = plan_price.cycle) c
+     WHERE c.place = 1;
     IF cardinality(found) = 1 THEN
         RETURN found[1];
     END IF;

@@ -98,6 +98,10 @@ SELECT finish_stripe_request(request_id, '{"status": 200, "body": {"id": "sub_sc
   FROM stripe_requests;
 SELECT purpose, path, jsonb_pretty(parameters) FROM stripe_requests WHERE status = 'pending';
 DELETE FROM stripe_requests;
+-- A price that only its metadata maps is the plan's too.
+SELECT upsert_plan('{"id": "told", "display_name": "Told", "rank": 3}') ->> 'id' AS plan;
+SELECT outcome FROM t.process(t.event('evt_2', 'price.created', '2026-01-01', t.price('told', 700) || '{"metadata": {"plan": "told"}}'));
+SELECT plan_price('told'), plan_price('told', 'monthly'), plan_of_item('{"price_id": "price_told"}');
 -- Misuse.
 SELECT code, message, hint FROM t.refusal($$SELECT enqueue_stripe_request('', '/v1/customers')$$);
 SELECT code, message, hint FROM t.refusal($$SELECT enqueue_stripe_request('user_1', '/v2/customers')$$);
