@@ -53,3 +53,11 @@ CREATE FUNCTION get_billing_settings(OUT name text, OUT value text, OUT default_
     LANGUAGE c STABLE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'get_billing_settings';
 COMMENT ON FUNCTION get_billing_settings() IS 'every billing setting with its value in force, its default and its meaning';
+
+CREATE FUNCTION in_live_mode()
+    RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode'
+$$;
+COMMENT ON FUNCTION in_live_mode() IS 'whether the setting mode is live';

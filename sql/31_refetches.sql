@@ -37,7 +37,7 @@ BEGIN
         WITH d AS MATERIALIZED (
             SELECT q.stripe_account, q.livemode, q.object_type, q.object_id FROM @extschema@.stripe_refetches q
              WHERE q.settled_at IS NULL AND q.next_attempt_at <= now()
-               AND q.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+               AND q.livemode = @extschema@.in_live_mode()
              ORDER BY q.next_attempt_at LIMIT max_rows FOR UPDATE SKIP LOCKED)
         UPDATE @extschema@.stripe_refetches f SET next_attempt_at = now() + interval '5 minutes', attempts = f.attempts + 1
           FROM d
@@ -100,7 +100,7 @@ BEGIN
       FROM @extschema@.user_subscriptions u
      WHERE u.status IN ('active', 'trialing') AND u.current_period_end < now() - interval '2 hours'
        AND u.test_clock IS NULL AND NOT u.customer_deleted
-       AND u.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+       AND u.livemode = @extschema@.in_live_mode()
        AND NOT EXISTS (SELECT FROM @extschema@.stripe_refetches r
                         WHERE r.stripe_account = u.stripe_account AND r.livemode = u.livemode
                           AND r.object_type = 'subscription' AND r.object_id = u.stripe_subscription_id
@@ -137,7 +137,7 @@ BEGIN
                    substr(e.waiting_for, strpos(e.waiting_for, ':') + 1) AS object_id, min(e.created_at) AS since
               FROM @extschema@.stripe_events e
              WHERE e.waiting_for IS NOT NULL AND e.created_at < now() - interval '30 seconds' AND NOT e.processed
-               AND e.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+               AND e.livemode = @extschema@.in_live_mode()
              GROUP BY 1, 2, 3, 4) w
      WHERE w.object_type IN ('customer', 'price', 'product', 'charge', 'payment_intent', 'invoice')
        AND w.object_id ~ '^(cus|price|plan|prod|ch|py|pi|in)_'

@@ -97,7 +97,7 @@ BEGIN
     VALUES (id, add_stripe_request.user_id, add_stripe_request.purpose, add_stripe_request.method,
             add_stripe_request.path, add_stripe_request.parameters,
             coalesce(add_stripe_request.details ->> 'stripe_account', ''),
-            (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode'),
+            @extschema@.in_live_mode(),
             add_stripe_request.subject, add_stripe_request.details - 'stripe_account',
             coalesce(nullif(current_setting('role'), 'none'), session_user))
     ON CONFLICT ON CONSTRAINT stripe_requests_pkey DO NOTHING;
@@ -174,7 +174,7 @@ CREATE FUNCTION claim_stripe_requests(max_rows integer DEFAULT 20)
     AS $$
 #variable_conflict use_column
 DECLARE
-    mode_live boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    mode_live boolean := @extschema@.in_live_mode();
 BEGIN
     IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_rows must be between 1 and 1000, not %', coalesce(max_rows::text, 'null')

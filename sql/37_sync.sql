@@ -94,7 +94,7 @@ BEGIN
         RAISE EXCEPTION 'restart must be true or false, not %', options -> 'restart'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it out to go on with what was begun.';
     END IF;
-    IF begin_stripe_sync.livemode <> (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode') THEN
+    IF begin_stripe_sync.livemode <> @extschema@.in_live_mode() THEN
         RETURN jsonb_build_object('success', false, 'status', 'wrong_mode', 'reason', 'the key is of '
             || CASE WHEN begin_stripe_sync.livemode THEN 'live' ELSE 'test' END || ' mode, billing.mode of this database is '
             || CASE WHEN begin_stripe_sync.livemode THEN 'test' ELSE 'live' END,

@@ -60,7 +60,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Options are "dry_run", true or false, and "every", an interval.';
     END IF;
     every := (options ->> 'every')::interval;
-    IF begin_stripe_reconciliation.livemode <> (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode') THEN
+    IF begin_stripe_reconciliation.livemode <> @extschema@.in_live_mode() THEN
         RETURN jsonb_build_object('success', false, 'status', 'wrong_mode', 'reason', 'the key is of '
             || CASE WHEN begin_stripe_reconciliation.livemode THEN 'live' ELSE 'test' END || ' mode, billing.mode of this database is '
             || CASE WHEN begin_stripe_reconciliation.livemode THEN 'test' ELSE 'live' END,

@@ -4,11 +4,11 @@
 -- Which price a plan is sold at: what plan_prices names, with the mirror for lookup keys and products.
 CREATE FUNCTION plan_price(plan_id text, cycle text DEFAULT NULL)
     RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 #variable_conflict use_column
 DECLARE
-    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live  boolean := @extschema@.in_live_mode();
     found text[];
 BEGIN
     IF cycle IS NOT NULL AND cycle NOT IN ('monthly', 'yearly') THEN

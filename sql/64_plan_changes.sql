@@ -102,12 +102,12 @@ COMMENT ON FUNCTION change_subscription(text, text, text, bigint, text, jsonb) I
 
 CREATE FUNCTION plan_of_item(item jsonb)
     RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     RETURN (SELECT p.plan_id FROM @extschema@.price_plans p
              WHERE p.price_id = plan_of_item.item ->> 'price_id' AND p.stripe_account = ''
-               AND p.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode'));
+               AND p.livemode = @extschema@.in_live_mode());
 END
 $$;
 COMMENT ON FUNCTION plan_of_item(jsonb) IS 'the plan that an item of a subscription is, by price_plans; null when it is none';
@@ -115,7 +115,7 @@ COMMENT ON FUNCTION plan_of_item(jsonb) IS 'the plan that an item of a subscript
 -- The one that is named, else the one that is a plan of its own, else the first.
 CREATE FUNCTION item_to_change(subscription user_subscriptions, wanted text)
     RETURNS jsonb
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     item jsonb;

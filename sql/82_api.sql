@@ -71,7 +71,7 @@ CREATE FUNCTION api_price(price_id text, plan text, cycle text, OUT price jsonb,
 #variable_conflict use_variable
 DECLARE
     wanted text := price_id;
-    live   boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live   boolean := @extschema@.in_live_mode();
 BEGIN
     IF wanted IS NULL THEN
         BEGIN
@@ -323,7 +323,7 @@ CREATE FUNCTION begin_session_fetch(user_id text, session_id text, most integer)
     AS $$
 #variable_conflict use_column
 DECLARE
-    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live  boolean := @extschema@.in_live_mode();
     known jsonb;
     wait  integer;
 BEGIN

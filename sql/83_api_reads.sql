@@ -73,7 +73,7 @@ CREATE FUNCTION api_invoices(user_id text, max_rows integer DEFAULT 20, after te
     AS $$
 #variable_conflict use_column
 DECLARE
-    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live  boolean := @extschema@.in_live_mode();
     page  jsonb;
     place timestamptz;
 BEGIN
@@ -112,7 +112,7 @@ CREATE FUNCTION api_payments(user_id text, max_rows integer DEFAULT 20, after te
     AS $$
 #variable_conflict use_column
 DECLARE
-    live  boolean := (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode');
+    live  boolean := @extschema@.in_live_mode();
     page  jsonb;
     place timestamptz;
 BEGIN
@@ -160,7 +160,7 @@ CREATE FUNCTION api_prices()
                  JOIN @extschema@.subscription_plans s ON s.id = k.plan_id
                 ORDER BY k.rank LIMIT 1) m ON true
          WHERE p.stripe_account = '' AND NOT p.deleted AND coalesce(p.active, true) AND p.object ->> 'object' = 'price'
-           AND p.livemode = (SELECT s.value = 'live' FROM @extschema@.get_billing_settings() s WHERE s.name = 'mode')
+           AND p.livemode = @extschema@.in_live_mode()
            AND CASE WHEN EXISTS (SELECT FROM @extschema@.subscription_plans) THEN m.plan_id IS NOT NULL
                     ELSE p.interval IS NOT NULL END)
     SELECT jsonb_build_object(
