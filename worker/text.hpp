@@ -20,6 +20,8 @@ std::string_view clip(std::string_view text, std::size_t limit);
 
 std::string_view trim(std::string_view text);
 std::vector<std::string> split(std::string_view text, char separator);
+// RFC 3986: all but letters, digits and -._~ as %XX.
+std::string percent_encode(std::string_view text);
 bool equals_ignoring_case(std::string_view left, std::string_view right);
 
 }  // namespace billing::worker

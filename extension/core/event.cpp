@@ -1,9 +1,6 @@
 #include "core/event.hpp"
 
-#include <openssl/evp.h>
-
-#include <array>
-
+#include "core/digest.hpp"
 #include "core/fields.hpp"
 #include "core/payer.hpp"
 
@@ -101,20 +98,7 @@ Event parse_event(std::string_view payload) {
   return event;
 }
 
-std::string derived_event_id(std::string_view payload) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  if (EVP_Digest(payload.data(), payload.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
-    throw std::runtime_error("sha-256 is not available");
-  }
-  constexpr std::string_view kHex = "0123456789abcdef";
-  std::string id = "unidentified_";
-  for (unsigned int i = 0; i < size; ++i) {
-    id += kHex[digest[i] >> 4];
-    id += kHex[digest[i] & 15];
-  }
-  return id;
-}
+std::string derived_event_id(std::string_view payload) { return "unidentified_" + sha256_hex(payload); }
 
 bool is_deletion(std::string_view event_type) { return event_type.ends_with(".deleted"); }
 

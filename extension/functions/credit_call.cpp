@@ -1,10 +1,9 @@
 #include "functions/credit_call.hpp"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "core/digest.hpp"
 #include "functions/access_grants.hpp"
 #include "functions/credit_store.hpp"
 #include "functions/subscriptions.hpp"
@@ -27,19 +26,6 @@ pg::Statement insert_requests(
     " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)"
     " ON CONFLICT DO NOTHING RETURNING user_id");
 pg::Statement known_user("SELECT 1 FROM @billing_users WHERE user_id = $1");
-
-std::string hash_of(const Json& body) {
-  const std::string text = to_text(body);
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string hex;
-  for (const unsigned char byte : digest) {
-    hex += kHex[byte >> 4];
-    hex += kHex[byte & 15];
-  }
-  return hex;
-}
 
 Json time_or_null(const std::optional<Instant>& time) {
   return time ? Json(iso_time(*time / 1'000'000)) : Json(nullptr);
@@ -143,7 +129,7 @@ std::optional<Json> Answers::find(const Request& request) const {
   const auto found = kept_.find({request.user_id, request.key});
   if (request.key.empty() || found == kept_.end()) return std::nullopt;
   const Kept& kept = found->second;
-  if (kept.operation == request.operation && kept.hash == hash_of(request.body))
+  if (kept.operation == request.operation && kept.hash == sha256_hex(to_text(request.body)))
     return parse_json(kept.answer);
   Json answer =
       refusal("exists_with_different_request", "idempotency_key_reused", "use_another_idempotency_key");
@@ -154,7 +140,8 @@ std::optional<Json> Answers::find(const Request& request) const {
 
 void Answers::keep(const Request& request, const Json& answer) {
   if (request.key.empty()) return;
-  kept_[{request.user_id, request.key}] = {request.operation, hash_of(request.body), to_text(answer), true};
+  kept_[{request.user_id, request.key}] = {request.operation, sha256_hex(to_text(request.body)),
+                                           to_text(answer), true};
 }
 
 void Answers::save() const {

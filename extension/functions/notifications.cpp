@@ -1,8 +1,7 @@
 #include "functions/notifications.hpp"
 
-#include <openssl/sha.h>
-
 #include "core/credit_alarm.hpp"
+#include "core/digest.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::notifications {
@@ -29,16 +28,7 @@ pg::Statement paid_invoices(
 
 // The same for the same fact: what is lost with a restored backup and told again is the same notification.
 std::string id_of_key(const std::string& user_id, const std::string& key) {
-  const std::string text = user_id + '\0' + key;
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string id = "ntf_";
-  for (int i = 0; i < 16; ++i) {
-    id += kHex[digest[i] >> 4];
-    id += kHex[digest[i] & 15];
-  }
-  return id;
+  return "ntf_" + sha256_hex(user_id + '\0' + key).substr(0, 32);
 }
 
 // A payment that failed and was made good before it could be told of need not be told of.

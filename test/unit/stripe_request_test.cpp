@@ -6,6 +6,7 @@
 #include "worker/stripe/form.hpp"
 #include "worker/stripe/rate_limit.hpp"
 #include "worker/stripe/retry.hpp"
+#include "worker/text.hpp"
 
 namespace billing::stripe {
 namespace {
@@ -30,7 +31,7 @@ TEST(Form, UnsetsAndLeavesOut) {
 }
 
 RC_GTEST_PROP(Form, NothingOfAValueCanBecomeAnotherParameter, (const std::string& value)) {
-  const std::string encoded = percent_encode(value);
+  const std::string encoded = worker::percent_encode(value);
   RC_ASSERT(encoded.find_first_of("&=[]+ #?\r\n") == std::string::npos);
   // And it is all there.
   std::string decoded;

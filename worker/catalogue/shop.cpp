@@ -2,6 +2,7 @@
 
 #include "worker/config.hpp"
 #include "worker/stripe/form.hpp"
+#include "worker/text.hpp"
 
 namespace billing::catalogue {
 
@@ -75,7 +76,7 @@ asio::awaitable<Json> price_of(stripe::Client& client, const std::string& lookup
 asio::awaitable<void> compare_product(stripe::Client& client, const SoldPlan& sold, const std::string& id,
                                       ShopPlan& plan) {
   stripe::Call call;
-  call.path = "/v1/products/" + stripe::percent_encode(id);
+  call.path = "/v1/products/" + worker::percent_encode(id);
   const stripe::Answer answer = co_await ask(client, std::move(call), true);
   Json wanted = sold.product_members;
   wanted["metadata"][kOwner] = sold.plan.id;
@@ -91,7 +92,7 @@ asio::awaitable<void> compare_product(stripe::Client& client, const SoldPlan& so
   if (!at(answer.body, "active").is_null() && !flag_of(answer.body, "active")) wanted["active"] = true;
   add_differences(wanted, answer.body, "", change.details);
   if (change.details.empty()) co_return;
-  change.call = post("/v1/products/" + stripe::percent_encode(id), std::move(wanted));
+  change.call = post("/v1/products/" + worker::percent_encode(id), std::move(wanted));
   plan.changes.push_back(std::move(change));
 }
 
@@ -103,7 +104,7 @@ void compare_price(const SoldPlan& sold, const SoldPrice& wanted, const Json& th
     add_differences(Json{{"metadata", wanted.metadata}}, there, "", change.details);
     if (wanted.metadata.empty() || change.details.empty()) return;
     change.call =
-        post("/v1/prices/" + stripe::percent_encode(id_of(there, "id")), {{"metadata", wanted.metadata}});
+        post("/v1/prices/" + worker::percent_encode(id_of(there, "id")), {{"metadata", wanted.metadata}});
     plan.changes.push_back(std::move(change));
     return;
   }
@@ -127,7 +128,7 @@ void compare_price(const SoldPlan& sold, const SoldPrice& wanted, const Json& th
   plan.changes.push_back(std::move(change));
   Change archive;
   archive.what = "price " + old + ": active true -> false";
-  archive.call = post("/v1/prices/" + stripe::percent_encode(old), {{"active", false}});
+  archive.call = post("/v1/prices/" + worker::percent_encode(old), {{"active", false}});
   plan.changes.push_back(std::move(archive));
   std::string cycle;
   for (const PlanPrice& mapped : sold.plan.prices)
@@ -160,7 +161,7 @@ asio::awaitable<void> compare_portal(stripe::Client& client, const Json& wanted,
     add_differences(wanted, there, "", change.details);
     if (change.details.empty()) co_return;
     change.what += " " + id_of(there, "id");
-    change.call = post("/v1/billing_portal/configurations/" + stripe::percent_encode(id_of(there, "id")),
+    change.call = post("/v1/billing_portal/configurations/" + worker::percent_encode(id_of(there, "id")),
                        std::move(parameters));
   }
   plan.changes.push_back(std::move(change));

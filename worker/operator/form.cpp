@@ -46,27 +46,11 @@ std::string Form::get(const std::string& name) const {
   return found == fields_.end() ? "" : found->second;
 }
 
-std::string percent_encoded(std::string_view text) {
-  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    if (kPlain.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      out += '%';
-      out += kDigits[static_cast<unsigned char>(c) >> 4];
-      out += kDigits[static_cast<unsigned char>(c) & 0x0f];
-    }
-  }
-  return out;
-}
-
 Link& Link::with(Literal name, std::string_view value) & {
   if (value.empty()) return *this;
   text_ += query_ ? '&' : '?';
   query_ = true;
-  text_.append(name.text()).append("=").append(percent_encoded(value));
+  text_.append(name.text()).append("=").append(percent_encode(value));
   return *this;
 }
 

@@ -38,6 +38,4 @@ class Link {
   bool query_ = false;
 };
 
-std::string percent_encoded(std::string_view text);
-
 }  // namespace billing::worker::operators

@@ -3,10 +3,11 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <stdexcept>
+
+#include "core/digest.hpp"
 
 namespace billing::worker::operators {
 namespace {
@@ -16,40 +17,24 @@ constexpr std::size_t kMostFailures = 10;
 constexpr std::size_t kMostAddresses = 1000;
 constexpr auto kFailuresKept = std::chrono::minutes(1);
 
-std::string hexadecimal(const unsigned char* bytes, std::size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (std::size_t i = 0; i < size; ++i) {
-    out += kDigits[bytes[i] >> 4];
-    out += kDigits[bytes[i] & 0x0f];
-  }
-  return out;
-}
-
 std::string random_text() {
   unsigned char bytes[32];
   if (RAND_bytes(bytes, sizeof bytes) != 1) throw std::runtime_error("no random bytes are to be had");
-  return hexadecimal(bytes, sizeof bytes);
+  return hex(bytes);
 }
 
 }  // namespace
-
-std::string digest(std::string_view text) {
-  unsigned char bytes[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), bytes);
-  return hexadecimal(bytes, sizeof bytes);
-}
 
 bool same(std::string_view one, std::string_view other) {
   return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
 std::string SignIns::recognise(std::string_view given, const std::vector<std::string>& tokens) {
-  const std::string mine = digest(given);
+  const std::string mine = sha256_hex(given);
   std::string found;
   // All of them, whichever it is; and digests, so that not even the length shows.
   for (const std::string& token : tokens) {
-    const std::string one = digest(token);
+    const std::string one = sha256_hex(token);
     if (same(mine, one)) found = one;
   }
   return found;
@@ -75,17 +60,18 @@ std::string SignIns::open(std::string token, Clock::time_point now) {
     open_.erase(std::min_element(open_.begin(), open_.end(),
                                  [](const auto& a, const auto& b) { return a.second.seen < b.second.seen; }));
   std::string cookie = random_text();
-  open_[digest(cookie)] = SignIn{std::move(token), random_text(), now, now, ""};
+  open_[sha256_hex(cookie)] = SignIn{std::move(token), random_text(), now, now, ""};
   return cookie;
 }
 
 SignIn* SignIns::find(std::string_view cookie, const std::vector<std::string>& tokens,
                       Clock::time_point now) {
-  const auto found = open_.find(digest(cookie));
+  const auto found = open_.find(sha256_hex(cookie));
   if (found == open_.end()) return nullptr;
   SignIn& sign_in = found->second;
-  const bool known = std::any_of(tokens.begin(), tokens.end(),
-                                 [&](const std::string& token) { return digest(token) == sign_in.token; });
+  const bool known = std::any_of(tokens.begin(), tokens.end(), [&](const std::string& token) {
+    return sha256_hex(token) == sign_in.token;
+  });
   if (!known || sign_in.opened + kLongest <= now || sign_in.seen + kIdle <= now) {
     open_.erase(found);
     return nullptr;
@@ -94,6 +80,6 @@ SignIn* SignIns::find(std::string_view cookie, const std::vector<std::string>& t
   return &sign_in;
 }
 
-void SignIns::close(std::string_view cookie) { open_.erase(digest(cookie)); }
+void SignIns::close(std::string_view cookie) { open_.erase(sha256_hex(cookie)); }
 
 }  // namespace billing::worker::operators

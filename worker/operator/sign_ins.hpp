@@ -10,9 +10,7 @@
 
 namespace billing::worker::operators {
 
-// SHA-256, in hexadecimal: what is kept of tokens and of cookies, and what is compared.
-std::string digest(std::string_view text);
-
+// Of tokens and of cookies the SHA-256 is kept, in hex, and compared.
 struct SignIn {
   using Clock = std::chrono::steady_clock;
   std::string token;  // its digest: who takes a token out of the settings ends what it opened

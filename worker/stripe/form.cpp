@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "worker/text.hpp"
+
 namespace billing::stripe {
 namespace {
 
@@ -14,7 +16,7 @@ std::string text_of_scalar(const Json& value) {
 void append(std::string& out, const std::string& name, const Json& value) {
   if (value.is_object()) {
     for (const auto& [key, member] : value.items())
-      append(out, name + "[" + percent_encode(key) + "]", member);
+      append(out, name + "[" + worker::percent_encode(key) + "]", member);
     return;
   }
   if (value.is_array()) {
@@ -23,34 +25,15 @@ void append(std::string& out, const std::string& name, const Json& value) {
     return;
   }
   if (!out.empty()) out += '&';
-  out.append(name).append("=").append(percent_encode(text_of_scalar(value)));
+  out.append(name).append("=").append(worker::percent_encode(text_of_scalar(value)));
 }
 
 }  // namespace
 
-std::string percent_encode(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool unreserved = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                            c == '-' || c == '_' || c == '.' || c == '~';
-    if (unreserved) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
-  return out;
-}
-
 std::string encode_form(const Json& parameters) {
   if (!parameters.is_object()) throw std::invalid_argument("parameters of a request must be an object");
   std::string out;
-  for (const auto& [key, value] : parameters.items()) append(out, percent_encode(key), value);
+  for (const auto& [key, value] : parameters.items()) append(out, worker::percent_encode(key), value);
   return out;
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "core/json.hpp"
 
@@ -13,8 +12,5 @@ namespace billing::stripe {
 // items[0][price]=price_1&items[0][quantity]=2&metadata[a%20b]=true. Null is the empty text, which unsets; an
 // empty object or array is left out. `parameters` must be an object.
 std::string encode_form(const Json& parameters);
-
-// Everything but unreserved characters as %XX.
-std::string percent_encode(std::string_view text);
 
 }  // namespace billing::stripe

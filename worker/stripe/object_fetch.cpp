@@ -2,6 +2,7 @@
 
 #include "worker/stripe/form.hpp"
 #include "worker/stripe/resource.hpp"
+#include "worker/text.hpp"
 
 namespace billing::stripe {
 
@@ -76,7 +77,7 @@ asio::awaitable<FetchResult> fetch_object(Client& client, std::string account, s
     answer = co_await read_summary(client, account, id);
   } else if (resource != nullptr) {
     Call call;
-    call.path = "/v1/" + std::string(resource->path) + "/" + percent_encode(id);
+    call.path = "/v1/" + std::string(resource->path) + "/" + worker::percent_encode(id);
     call.account = account;
     answer = co_await client.call(std::move(call));
   } else {

@@ -10,6 +10,7 @@
 #include "worker/stripe/form.hpp"
 #include "worker/stripe/object_fetch.hpp"
 #include "worker/stripe/resource.hpp"
+#include "worker/text.hpp"
 
 namespace billing::sync {
 
@@ -200,7 +201,7 @@ asio::awaitable<bool> Reader::has_features() {
 asio::awaitable<stripe::Answer> Reader::read_of_customer(const std::string& customer, Json& objects) {
   if (slice_.type == "payment_method") {
     stripe::Call call;
-    call.path = "/v1/customers/" + stripe::percent_encode(customer) + "/payment_methods";
+    call.path = "/v1/customers/" + worker::percent_encode(customer) + "/payment_methods";
     co_return co_await stripe::read_list(import_.client, std::move(call), objects);
   }
   stripe::FetchResult fetched = co_await stripe::fetch_object(import_.client, "", slice_.type, customer);
