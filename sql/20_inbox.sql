@@ -43,9 +43,9 @@ CREATE TABLE stripe_event_payloads (
     payload         text NOT NULL
 ) PARTITION BY RANGE (stripe_created);
 -- Each partition has the key for itself: with one of the whole, those that apply_retention() makes could not be
--- restored from a dump, where a partition gets its key after it was attached.
+-- restored from a dump, where a partition gets its key after it was attached. By time first: what is new goes to one end
+-- of it, and a month is found by it.
 CREATE TABLE stripe_event_payloads_default PARTITION OF stripe_event_payloads
-    (PRIMARY KEY (stripe_event_id, stripe_created)) DEFAULT;
-CREATE INDEX stripe_event_payloads_default_created_idx ON stripe_event_payloads_default (stripe_created);
+    (PRIMARY KEY (stripe_created, stripe_event_id)) DEFAULT;
 COMMENT ON TABLE stripe_event_payloads_default IS 'payloads of months without a partition of their own';
 COMMENT ON TABLE stripe_event_payloads IS 'the raw payload of each event, as it was signed';

@@ -44,7 +44,7 @@ BEGIN
                    ' WHERE d.stripe_created >= $1 AND d.stripe_created < $2 RETURNING d.*)'
                    ' INSERT INTO @extschema@.%I SELECT * FROM moved', name) USING since, until;
     GET DIAGNOSTICS moved = ROW_COUNT;
-    EXECUTE format('ALTER TABLE @extschema@.%I ADD PRIMARY KEY (stripe_event_id, stripe_created)', name);
+    EXECUTE format('ALTER TABLE @extschema@.%I ADD PRIMARY KEY (stripe_created, stripe_event_id)', name);
     EXECUTE format('ALTER TABLE @extschema@.stripe_event_payloads ATTACH PARTITION @extschema@.%I'
                    ' FOR VALUES FROM (%L) TO (%L)', name, since, until);
     RETURN moved;
