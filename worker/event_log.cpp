@@ -35,7 +35,7 @@ void log_outcome(const Webhook& webhook, const EventResult& result,
       // Under the name that is searched for, without a line of its own.
       .add("signature", "stripe_webhook_verified");
   // Only what happened now: a duplicate or a parked event activated nothing.
-  if (result.outcome == "processed") line.add("activity", webhook.activity);
+  if (result.outcome == "processed") line.add("activity", result.activity);
   line.add("error", result.error).add("endpoint", webhook.endpoint).add("latency_ms", latency);
 }
 

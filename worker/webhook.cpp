@@ -1,7 +1,6 @@
 // A request in, a verdict out.
 #include "worker/webhook.hpp"
 
-#include "core/activity.hpp"
 #include "core/event.hpp"
 #include "core/signature.hpp"
 #include "worker/text.hpp"
@@ -31,20 +30,12 @@ Refusal method_not_allowed(const std::string& path, const char* allowed) {
           allowed};
 }
 
+// Reads no more than logs and routing need: the database reads all of it, and says what it cannot read.
 void describe(Webhook& webhook) {
-  try {
-    const Event event = parse_event(webhook.payload);
-    webhook.event_id = event.id;
-    webhook.event_type = event.type;
-    webhook.subject = event.customer_id.empty() ? event.object_id : event.customer_id;
-    if (const auto activity = activity_of(event)) webhook.activity = activity->action;
-  } catch (const std::exception&) {
-    // Not an event. The database keeps it all the same, marked failed, and says why.
-    EventHeader header = peek_event(webhook.payload);
-    webhook.event_id = std::move(header.id);
-    webhook.event_type = std::move(header.type);
-    webhook.subject = header.customer_id.empty() ? header.object_id : header.customer_id;
-  }
+  EventHeader header = peek_event(webhook.payload);
+  webhook.event_id = std::move(header.id);
+  webhook.event_type = std::move(header.type);
+  webhook.subject = header.customer_id.empty() ? header.object_id : header.customer_id;
   // Neither customer nor object: at least a repetition meets the connection of its first arrival.
   if (webhook.subject.empty()) webhook.subject = webhook.event_id;
 }

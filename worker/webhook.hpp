@@ -25,8 +25,7 @@ struct Webhook {
   // itself.
   std::string event_id;
   std::string event_type;
-  std::string activity;  // subscription_activated, payment_succeeded, ...; "" for most events
-  std::string subject;   // the customer, else the object: one subject's events stay on one connection
+  std::string subject;  // the customer, else the object: one subject's events stay on one connection
 };
 
 // The signature comes first: nothing is read into bytes that Stripe did not sign.
