@@ -68,7 +68,7 @@ asio::awaitable<void> Deliveries::run() {
       store_.close();
     }
     busy_ = false;
-    if (!more) co_await rest(wait);
+    if (!more) co_await store_.rest(timer_, wait);
   }
 }
 
@@ -79,20 +79,6 @@ asio::awaitable<bool> Deliveries::open() {
   const Reply listening = co_await store_.listen("pg_billing_notifications");
   if (!listening.ok()) complaints_.note("listen", listening);
   co_return store_.is_open();
-}
-
-// Until the time has passed or the database calls.
-asio::awaitable<void> Deliveries::rest(std::chrono::milliseconds time) {
-  timer_.expires_after(time);
-  if (!store_.is_open()) {
-    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    co_return;
-  }
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) store_.wake();
-  });
-  if (!store_.take_notified()) co_await store_.idle();
-  timer_.cancel();
 }
 
 // True when there may be more at once.

@@ -44,7 +44,6 @@ class Deliveries {
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> open();
   boost::asio::awaitable<bool> round();
-  boost::asio::awaitable<void> rest(std::chrono::milliseconds time);
   boost::asio::awaitable<void> send_all(Queue queue);
   boost::asio::awaitable<void> send_from(std::shared_ptr<Queue> queue, std::shared_ptr<const Config> config,
                                          TlsContext tls);

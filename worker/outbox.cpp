@@ -121,16 +121,7 @@ asio::awaitable<bool> Outbox::open() {
 // Until the time has passed, the database calls, an answer has come or somebody waits.
 asio::awaitable<void> Outbox::rest(std::chrono::milliseconds time) {
   if (std::exchange(woken_, false) || (store_.is_open() && !answers_.empty())) co_return;
-  timer_.expires_after(time);
-  if (!store_.is_open()) {
-    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
-    co_return;
-  }
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) store_.wake();
-  });
-  if (!store_.take_notified()) co_await store_.idle();
-  timer_.cancel();
+  co_await store_.rest(timer_, time);
 }
 
 // True when there may be more at once.

@@ -2,6 +2,7 @@
 #include "worker/store.hpp"
 
 #include <algorithm>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 
@@ -206,6 +207,19 @@ asio::awaitable<Reply> Store::notify_due(int rows) {
 
 asio::awaitable<Reply> Store::listen(std::string channel) {
   return database_.query("LISTEN " + channel, {}, kCheckLimit);
+}
+
+asio::awaitable<void> Store::rest(asio::steady_timer& timer, std::chrono::milliseconds time) {
+  timer.expires_after(time);
+  if (!is_open()) {
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_return;
+  }
+  timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) wake();
+  });
+  if (!take_notified()) co_await idle();
+  timer.cancel();
 }
 
 asio::awaitable<Reply> Store::claim_notifications(std::uint64_t rows, std::chrono::seconds lease) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -114,6 +116,8 @@ class Store {
   boost::asio::awaitable<Reply> push_usage();
 
   boost::asio::awaitable<void> idle() { return database_.idle(); }
+  // Until the time has passed, the timer is cancelled, or the database calls.
+  boost::asio::awaitable<void> rest(boost::asio::steady_timer& timer, std::chrono::milliseconds time);
   void wake() { database_.wake(); }
 
  private:
