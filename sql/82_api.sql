@@ -88,20 +88,8 @@ BEGIN
         refused := jsonb_build_object('reason', 'unknown_price', 'param', 'price', 'message', 'there is no price ' || wanted);
         RETURN;
     END IF;
-    -- As everything else maps prices to plans: by the id, the lookup key, the product, the metadata of both.
-    SELECT k.plan_id INTO plan_id
-      FROM (SELECT p.plan_id, CASE p.kind WHEN 'price' THEN 1 WHEN 'lookup_key' THEN 2 ELSE 3 END AS rank
-              FROM @extschema@.plan_prices p
-             WHERE (p.kind, p.reference) IN (('price', wanted), ('lookup_key', price ->> 'lookup_key'),
-                                             ('product', @extschema@.stripe_id(price -> 'product')))
-            UNION ALL
-            SELECT price #>> '{metadata,plan}', 4
-            UNION ALL
-            SELECT o.object #>> '{metadata,plan}', 5 FROM @extschema@.stripe_objects o
-             WHERE o.stripe_account = '' AND o.livemode = live AND o.object_type = 'product'
-               AND o.object_id = @extschema@.stripe_id(price -> 'product')) k
-      JOIN @extschema@.subscription_plans s ON s.id = k.plan_id
-     ORDER BY k.rank LIMIT 1;
+    SELECT p.plan_id INTO plan_id FROM @extschema@.price_plans p
+     WHERE p.stripe_account = '' AND p.livemode = live AND p.price_id = wanted;
     IF NOT coalesce((price ->> 'active')::boolean, true)
        OR EXISTS (SELECT FROM @extschema@.subscription_plans s WHERE s.id = plan_id AND NOT s.is_active)
        OR (plan_id IS NULL AND price ->> 'type' = 'recurring'
@@ -113,7 +101,8 @@ END
 $$;
 COMMENT ON FUNCTION api_price(text, text, text) IS 'a step of begin_api_checkout(): the price, its plan, and whether it is offered';
 
--- One call decides everything: who may buy, what, with which trial, and whether that is open already.
+-- One call decides everything: who may buy, what, with which trial, and whether that is open already; and asks for a
+-- customer in the same transaction, when there is none.
 CREATE FUNCTION begin_api_checkout(user_id text, request jsonb)
     RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -207,11 +196,12 @@ BEGIN
          WHERE c.user_id = me RETURNING c.* INTO open;
     END IF;
     RETURN wanted || jsonb_build_object('status', 'create', 'idempotency_key', open.idempotency_key,
-                                        'replaces', open.replaces, 'trial_days', days);
+                                        'replaces', open.replaces, 'trial_days', days,
+                                        'customer', @extschema@.get_or_create_stripe_customer(me, request ->> 'email'));
 END
 $$;
 COMMENT ON FUNCTION begin_api_checkout(text, jsonb) IS
-    'what a checkout is to be: refused (with reason), open (there is one like it), or create, with what to ask Stripe for';
+    'what a checkout is to be: refused (with reason), open (there is one like it), or create, with what to ask Stripe for, and the customer or the request that makes him';
 
 CREATE FUNCTION finish_api_checkout(user_id text, idempotency_key text, session_id text, url text, expires_at timestamptz)
     RETURNS text

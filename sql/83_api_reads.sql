@@ -39,7 +39,17 @@ END
 $$;
 COMMENT ON FUNCTION check_api_page(integer) IS 'raises unless a page can be this long';
 
--- Each page begins behind `after`, the id of a row, and holds one row more than is shown, which says whether there are more.
+-- Each page begins behind `after`, the id of a row, and is read with one row more, which says whether there are more.
+CREATE FUNCTION api_page(name text, rows_read jsonb, max_rows integer)
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT jsonb_build_object(
+        name, CASE WHEN jsonb_array_length(rows_read) > max_rows THEN rows_read - max_rows ELSE rows_read END,
+        'has_more', jsonb_array_length(rows_read) > max_rows)
+$$;
+COMMENT ON FUNCTION api_page(text, jsonb, integer) IS 'a step of api_credits() and its like: the rows to show, and has_more';
+
 CREATE FUNCTION api_credits(user_id text, max_rows integer DEFAULT 20, after text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -59,9 +69,7 @@ BEGIN
               FROM @extschema@.credit_transactions t
              WHERE t.user_id = api_credits.user_id AND (after IS NULL OR t.transaction_id < after::bigint)
              ORDER BY t.transaction_id DESC LIMIT max_rows + 1) t;
-    RETURN @extschema@.get_credit_balance(api_credits.user_id) || jsonb_build_object(
-        'transactions', CASE WHEN jsonb_array_length(page) > max_rows THEN page - max_rows ELSE page END,
-        'has_more', jsonb_array_length(page) > max_rows);
+    RETURN @extschema@.get_credit_balance(api_credits.user_id) || @extschema@.api_page('transactions', page, max_rows);
 END
 $$;
 COMMENT ON FUNCTION api_credits(text, integer, text) IS 'get_credit_balance(), and the ledger''s latest entries, a page at a time';
@@ -98,9 +106,7 @@ BEGIN
                AND i.id ~ '^in_' AND i.status IS DISTINCT FROM 'draft'
                AND (after IS NULL OR (i.created, i.id COLLATE "C") < (place, after COLLATE "C"))
              ORDER BY i.created DESC, i.id DESC LIMIT max_rows + 1) i;
-    RETURN jsonb_build_object(
-        'data', CASE WHEN jsonb_array_length(page) > max_rows THEN page - max_rows ELSE page END,
-        'has_more', jsonb_array_length(page) > max_rows);
+    RETURN @extschema@.api_page('data', page, max_rows);
 END
 $$;
 COMMENT ON FUNCTION api_invoices(text, integer, text) IS 'the invoices of a user, the newest first, a page at a time; drafts are left out';
@@ -132,9 +138,7 @@ BEGIN
              WHERE p.user_id = api_payments.user_id AND p.livemode = live
                AND (after IS NULL OR (coalesce(p.payment_created, '-infinity'), p.payment_id) < (place, after))
              ORDER BY coalesce(p.payment_created, '-infinity') DESC, p.payment_id DESC LIMIT max_rows + 1) p;
-    RETURN jsonb_build_object(
-        'data', CASE WHEN jsonb_array_length(page) > max_rows THEN page - max_rows ELSE page END,
-        'has_more', jsonb_array_length(page) > max_rows);
+    RETURN @extschema@.api_page('data', page, max_rows);
 END
 $$;
 COMMENT ON FUNCTION api_payments(text, integer, text) IS 'the payments of a user, the newest first, a page at a time';

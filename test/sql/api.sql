@@ -36,6 +36,11 @@ SELECT r ->> 'plan' AS plan, r ->> 'price' AS price, c.status, c.reason, c.more 
 SELECT count(*) FROM api_checkouts WHERE user_id = 'eve';
 -- The same again is the same request to Stripe, then the same session; another one replaces it.
 SELECT count(DISTINCT begin_api_checkout('cy', '{"most": 1000, "price": "price_pro"}') ->> 'idempotency_key') AS keys FROM generate_series(1, 3);
+-- Who has no customer has asked for one in the same transaction; a link that is known is said at once.
+SELECT a -> 'customer' ->> 'status' AS status FROM begin_api_checkout('cora', '{"most": 1000, "price": "price_pro", "email": "cora@example.org"}') a;
+SELECT status, method, path, parameters FROM stripe_requests WHERE user_id = 'cora';
+SELECT status FROM link_stripe_customer('cora', 'cus_cora') l(link), jsonb_to_record(link) AS s(status text);
+SELECT a -> 'customer' FROM begin_api_checkout('cora', '{"most": 1000, "price": "price_pro"}') a;
 SELECT t.opened('cy', 'cs_1');
 SELECT * FROM t.checkout('cy', '{"price": "price_pro"}');
 SELECT * FROM t.checkout('cy', '{"price": "price_course"}');

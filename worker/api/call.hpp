@@ -72,8 +72,9 @@ boost::asio::awaitable<Json> perform(Call& call, std::string request_id);
 // The member quantity, or null. Throws Failure.
 Json quantity_in(const Call& call);
 
-// The user's customer at Stripe; made when there is none.
-boost::asio::awaitable<std::string> customer_of(Call& call);
+// The user's customer at Stripe, of whom get_or_create_stripe_customer() has said what is `known`; waits
+// until he is made. Throws Failure.
+boost::asio::awaitable<std::string> customer_of(Call& call, Json known);
 
 // Fetches a checkout session and what it has led to, and applies it. Throws Failure when it is not this
 // user's, or there is none. Returns the session.

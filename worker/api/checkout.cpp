@@ -3,6 +3,7 @@
 #include "worker/config.hpp"
 #include "worker/log.hpp"
 #include "worker/stripe/form.hpp"
+#include "worker/text.hpp"
 
 namespace billing::worker::api {
 
@@ -12,6 +13,15 @@ namespace {
 
 // Longer ones are told by the metadata alone: Stripe takes no more.
 constexpr std::size_t kLongestReference = 200;
+
+// As the database takes them; another one is none.
+std::string address_of(const Identity& user) {
+  const std::size_t at = user.email.find('@');
+  const bool one = at != std::string::npos && at > 0 && at + 1 < user.email.size() &&
+                   user.email.find('@', at + 1) == std::string::npos &&
+                   user.email.find_first_of(" \t\r\n\v\f") == std::string::npos;
+  return one ? user.email : "";
+}
 
 Json wanted_of(const Call& call) {
   Json wanted = {{"most", call.config->api_checkouts}};
@@ -23,6 +33,7 @@ Json wanted_of(const Call& call) {
   put("cycle", call.text({"cycle", "billing_cycle"}));
   put("mode", call.text({"mode"}));
   put("locale", call.text({"locale"}));
+  put("email", address_of(call.user));
   if (wanted.contains("price") == wanted.contains("plan"))
     throw Failure(invalid("price", "either a price or a plan must be given, not both",
                           "pass {\"plan\": \"pro\", \"cycle\": \"monthly\"}, or {\"price\": \"price_...\"}"));
@@ -105,7 +116,7 @@ stripe::Call session_call(const Call& call, const Json& begun, const std::string
 asio::awaitable<bool> expire(Call& call, std::string session_id, std::string key) {
   stripe::Call wanted;
   wanted.method = "POST";
-  wanted.path = "/v1/checkout/sessions/" + stripe::percent_encode(session_id) + "/expire";
+  wanted.path = "/v1/checkout/sessions/" + percent_encode(session_id) + "/expire";
   wanted.idempotency_key = std::move(key);
   const stripe::Answer answer = co_await call.client().call(std::move(wanted));
   if (answer.ok() || answer.status == 404) co_return true;
@@ -117,7 +128,7 @@ asio::awaitable<bool> expire(Call& call, std::string session_id, std::string key
 
 asio::awaitable<Response> open_session(Call& call, const Json& begun) {
   const std::string key = text_of(begun, "idempotency_key").value_or("");
-  const std::string customer = co_await customer_of(call);
+  const std::string customer = co_await customer_of(call, at(begun, "customer"));
   const stripe::Answer answer = co_await call.client().call(session_call(call, begun, customer));
   const std::string id = text_of(answer.body, "id").value_or("");
   const std::string url = text_of(answer.body, "url").value_or("");
