@@ -16,15 +16,20 @@ class Backoff {
   Milliseconds next() {
     std::uniform_int_distribution<Milliseconds::rep> jitter(next_.count() / 2, next_.count());
     next_ = std::min(next_ * 2, last_);
-    return Milliseconds(jitter(random_));
+    return Milliseconds(jitter(random()));
   }
   void reset() { next_ = first_; }
 
  private:
+  // Seeded once: every batch has a backoff, and hardly any waits.
+  static std::minstd_rand& random() {
+    static thread_local std::minstd_rand generator{std::random_device{}()};
+    return generator;
+  }
+
   Milliseconds first_;
   Milliseconds last_;
   Milliseconds next_;
-  std::minstd_rand random_{std::random_device{}()};
 };
 
 }  // namespace billing::worker
