@@ -60,6 +60,35 @@ class Stand:
         settle(database)
         return database
 
+    def credits(self, database, count):
+        """Two lots for each user up to `count`: one of the subscription, which is used first, and a pack."""
+        have = database.value("SELECT count(*) FROM credit_accounts")
+        if have >= count:
+            return
+        self.tell(f"{count} accounts get credits")
+        # In small transactions: each account takes a lock of its own.
+        database.execute("""
+            DO $$ BEGIN
+                FOR first IN SELECT generate_series(%s, %s, 1000) LOOP
+                    PERFORM grant_credits(n::text, 100000000, expires_at => now() + interval '20 days', requires_subscription => true),
+                            grant_credits(n::text, 100000000, category => 'paid')
+                       FROM generate_series(first, least(first + 999, %s)) n;
+                    COMMIT;
+                END LOOP;
+            END $$""", (have + 1, count, count))
+        settle(database)
+
+    def cache(self, database):
+        """Every state is stored and valid."""
+        database.execute("SELECT update_subscription_cache(u.user_id) FROM billing_users u")
+        settle(database)
+
+    def schema(self, database, statements):
+        """What a comparison makes by hand, in a schema of its own that the application may use."""
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS bench; GRANT USAGE ON SCHEMA bench TO {APPLICATION}")
+        database.execute(statements)
+        settle(database)
+
 
 def subscribed(name):
     """The events of a customer who subscribes and pays."""
