@@ -69,7 +69,7 @@ class Stand:
         # In small transactions: each account takes a lock of its own.
         database.execute("""
             DO $$ BEGIN
-                FOR first IN SELECT generate_series(%s, %s, 1000) LOOP
+                FOR first IN %s .. %s BY 1000 LOOP
                     PERFORM grant_credits(n::text, 100000000, expires_at => now() + interval '20 days', requires_subscription => true),
                             grant_credits(n::text, 100000000, category => 'paid')
                        FROM generate_series(first, least(first + 999, %s)) n;

@@ -1,0 +1,65 @@
+"""What one event, one read and one debit cost when there are more customers, with ten stored events each."""
+import random
+import time
+
+from . import population
+from .comparison import Comparison, Side
+from .pgbench import run
+from .stand import APPLICATION
+
+SMALL = 10_000
+LARGER = [100_000]
+LARGEST = [1_000_000]
+
+
+class Grown:
+    """A database of so many customers."""
+
+    def __init__(self, stand, count):
+        self.count = count
+        self.database = stand.empty()
+        stand.tell(f"growth: {count} customers")
+        self.arrivals = population.Arrivals(count, population.fill(self.database, count, stand.tell))
+        self.chance = random.Random(count)
+
+    @property
+    def label(self):
+        return f"{self.count:,} customers"
+
+    def event(self, seconds):
+        """Microseconds for one event, in batches of fifty, as one worker commits them."""
+        spent, done, deadline = 0.0, 0, time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            batch = self.arrivals.batch(self.chance)
+            began = time.perf_counter()
+            outcomes = self.database.outcomes(*batch)
+            spent += time.perf_counter() - began
+            if set(outcomes) != {"processed"}:
+                raise RuntimeError(f"events were {set(outcomes)}")
+            done += len(batch)
+        return spent / done * 1e6
+
+    def pgbench(self, text):
+        # What pgbench makes of a number has no leading zeros: the name is put together in the statement, alike for all.
+        script = f"\\set n random(0, {self.count - 1})\n\\set k random(1, 1000000000000000000)\n{text};\n"
+        return lambda seconds: 1e6 / run(self.database, script, seconds, user=APPLICATION)
+
+
+USER = "'u' || lpad((:n)::text, 8, '0')"
+
+
+def comparisons(stand):
+    small = Grown(stand, SMALL)
+    for count in LARGER + (LARGEST if stand.large else []):
+        large = Grown(stand, count)
+
+        def pair(name, what, measure):
+            return Comparison(f"growth/{name}", what, "µs", Side(large.label, measure(large)), [Side(small.label, measure(small))],
+                              {small.label: 1.25}, better="less")
+
+        yield pair("event", "one event, in batches of 50 of one connection", lambda grown: grown.event)
+        yield pair("read", "get_user_subscription_state, 8 clients: 1 s / transactions",
+                   lambda grown: grown.pgbench(f"SELECT get_user_subscription_state({USER})"))
+        yield pair("debit", "use_credits_validated, 8 clients: 1 s / transactions",
+                   lambda grown: grown.pgbench(f"SELECT use_credits_validated({USER}, 1, 'story', (:k)::text)"))
+        large.database.drop()

@@ -1,0 +1,107 @@
+"""Many customers at once: one customer's life goes through the events' processing, and its rows are copied for the others,
+names replaced. So the rows are real ones, and a million customers take minutes."""
+import dataclasses
+import io
+import json
+import time
+
+from harness.life import Life, event, flat
+from harness.objects import DAY, NEW, PRO
+
+TEMPLATE = "u00000000"
+NEWCOMER = "v00000000"
+CHUNK = 2000  # customers in one COPY
+PRICE = dataclasses.replace(PRO, metadata={"credits": "300"})
+
+
+def name(number, letter="u"):
+    """Ids sort as they came, as Stripe's do."""
+    return f"{letter}{number:08d}"
+
+
+def history(customer):
+    """Ten events: a customer who subscribed seventy days ago and has paid three times since."""
+    life = Life(customer, items=((PRICE, 1),), start=int(time.time()) - 70 * DAY)
+    events = flat([life.customer_created(metadata={"user_id": customer}), life.subscribed(), life.first_invoice()])
+    for _ in range(2):
+        life.advance(days=30)
+        events += life.renewed()
+    return life, events
+
+
+def catalogue(database):
+    database.grant_since_ever()
+    database.process(event("evt_price", "price.created", PRICE.json(NEW), int(time.time()) - 100 * DAY))
+
+
+def fill(database, count, tell=lambda text: None):
+    """So many customers of ten events each, named name(0) and on."""
+    catalogue(database)
+    life, events = history(TEMPLATE)
+    outcomes = database.outcomes(*events)
+    if set(outcomes) != {"processed"}:
+        raise RuntimeError(f"the template's events were {outcomes}")
+    rows = template_rows(database)
+    for first in range(1, count, CHUNK):
+        last = min(first + CHUNK, count)
+        for table, text in rows.items():
+            copies = "".join(text.replace(TEMPLATE, name(number)) for number in range(first, last))
+            copy_in(database, table, copies)
+        if last == count or last % 100_000 == 1:
+            tell(f"{last} customers")
+    database.execute("VACUUM (ANALYZE)")
+    database.execute("CHECKPOINT")
+    return life
+
+
+def tables(database):
+    """The extension's tables that hold rows, partitions as the whole that they are of."""
+    return [row["name"] for row in database.rows("""
+        SELECT c.oid::regclass::text AS name FROM pg_class c
+          JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+          JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+         WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1""")]
+
+
+def copy_out(database, query):
+    text = io.StringIO()
+    with database.connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT", text)
+    return text.getvalue()
+
+
+def copy_in(database, table, text):
+    with database.connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
+
+
+def template_rows(database):
+    """{table: the template's rows as COPY writes them}"""
+    found = {table: copy_out(database, f"SELECT * FROM {table} t WHERE t::text LIKE '%{TEMPLATE}%'") for table in tables(database)}
+    return {table: text for table, text in found.items() if text}
+
+
+class Arrivals:
+    """Batches of fifty events: ten newcomers with four each, and ten changes of customers who are there."""
+
+    def __init__(self, count, life):
+        self.count = count
+        self.newcomers = 0
+        self.changes = 0
+        newcomer = Life(NEWCOMER, items=((PRICE, 1),))
+        self.joining = [json.dumps(one, indent=2) for one in flat(
+            [newcomer.customer_created(metadata={"user_id": NEWCOMER}), newcomer.subscribed(), newcomer.first_invoice()])]
+        changed = life.update(metadata={"user_id": TEMPLATE, "turn": "TURN"})
+        changed["id"], changed["created"] = "evt_w", -1
+        self.change = json.dumps(changed, indent=2).replace('"created": -1', '"created": CREATED')
+        self.began = life.clock
+
+    def batch(self, chance):
+        events = []
+        for _ in range(10):
+            self.newcomers += 1
+            events += [text.replace(NEWCOMER, name(self.newcomers, "v")) for text in self.joining]
+            self.changes += 1
+            events.append(self.change.replace('"evt_w"', f'"evt_w{self.changes:010d}"').replace("TURN", str(self.changes))
+                          .replace("CREATED", str(self.began + self.changes)).replace(TEMPLATE, name(chance.randrange(self.count))))
+        return events
