@@ -40,12 +40,8 @@ class Grown:
         return spent / done * 1e6
 
     def pgbench(self, text):
-        # What pgbench makes of a number has no leading zeros: the name is put together in the statement, alike for all.
-        script = f"\\set n random(0, {self.count - 1})\n\\set k random(1, 1000000000000000000)\n{text};\n"
+        script = f"\\set u random({population.FIRST}, {population.FIRST + self.count - 1})\n\\set k random(1, 1000000000000000000)\n{text};\n"
         return lambda seconds: 1e6 / run(self.database, script, seconds, user=APPLICATION)
-
-
-USER = "'u' || lpad((:n)::text, 8, '0')"
 
 
 def comparisons(stand):
@@ -59,7 +55,7 @@ def comparisons(stand):
 
         yield pair("event", "one event, in batches of 50 of one connection", lambda grown: grown.event)
         yield pair("read", "get_user_subscription_state, 8 clients: 1 s / transactions",
-                   lambda grown: grown.pgbench(f"SELECT get_user_subscription_state({USER})"))
+                   lambda grown: grown.pgbench("SELECT get_user_subscription_state(:u)"))
         yield pair("debit", "use_credits_validated, 8 clients: 1 s / transactions",
-                   lambda grown: grown.pgbench(f"SELECT use_credits_validated({USER}, 1, 'story', (:k)::text)"))
+                   lambda grown: grown.pgbench("SELECT use_credits_validated(:u, 1, 'story', :k)"))
         large.database.drop()

@@ -8,15 +8,23 @@ import time
 from harness.life import Life, event, flat
 from harness.objects import DAY, NEW, PRO
 
-TEMPLATE = "u00000000"
-NEWCOMER = "v00000000"
+# Users are numbers, which pgbench can draw; in all that is made here only these have eight digits and begin so.
+FIRST = 73_190_000
+FIRST_NEWCOMER = 95_190_000
+TEMPLATE = str(FIRST)
+NEWCOMER = str(FIRST_NEWCOMER)
 CHUNK = 2000  # customers in one COPY
-PRICE = dataclasses.replace(PRO, metadata={"credits": "300"})
+PRICE = dataclasses.replace(PRO, metadata={"credits": "100000000"})
+PLANS = """
+SELECT upsert_plan('{"id": "free", "default": true, "features": {"messages": {"limit": 50, "window": "month"}}}');
+SELECT upsert_plan('{"id": "pro", "rank": 10, "prices": [{"price_id": "price_pro_monthly"}], "features": {
+    "messages": {"limit": 1000, "window": "month"}, "export": true, "seats": {"limit": 3}}}');
+"""
 
 
-def name(number, letter="u"):
+def name(number, first=FIRST):
     """Ids sort as they came, as Stripe's do."""
-    return f"{letter}{number:08d}"
+    return str(first + number)
 
 
 def history(customer):
@@ -31,16 +39,19 @@ def history(customer):
 
 def catalogue(database):
     database.grant_since_ever()
+    database.execute(PLANS)
     database.process(event("evt_price", "price.created", PRICE.json(NEW), int(time.time()) - 100 * DAY))
 
 
 def fill(database, count, tell=lambda text: None):
-    """So many customers of ten events each, named name(0) and on."""
+    """So many customers of ten events each, named name(0) and on, with two lots of credits (the subscription's and a pack)
+    and some usage of a feature that has a cap."""
     catalogue(database)
     life, events = history(TEMPLATE)
     outcomes = database.outcomes(*events)
     if set(outcomes) != {"processed"}:
         raise RuntimeError(f"the template's events were {outcomes}")
+    database.execute("SELECT grant_credits(%s, 100000000, category => 'paid'), use_feature(%s, 'messages')", (TEMPLATE, TEMPLATE))
     rows = template_rows(database)
     for first in range(1, count, CHUNK):
         last = min(first + CHUNK, count)
@@ -92,7 +103,7 @@ class Arrivals:
         self.joining = [json.dumps(one, indent=2) for one in flat(
             [newcomer.customer_created(metadata={"user_id": NEWCOMER}), newcomer.subscribed(), newcomer.first_invoice()])]
         changed = life.update(metadata={"user_id": TEMPLATE, "turn": "TURN"})
-        changed["id"], changed["created"] = "evt_w", -1
+        changed["id"], changed["created"] = "evt_96", -1
         self.change = json.dumps(changed, indent=2).replace('"created": -1', '"created": CREATED')
         self.began = life.clock
 
@@ -100,8 +111,8 @@ class Arrivals:
         events = []
         for _ in range(10):
             self.newcomers += 1
-            events += [text.replace(NEWCOMER, name(self.newcomers, "v")) for text in self.joining]
+            events += [text.replace(NEWCOMER, name(self.newcomers, FIRST_NEWCOMER)) for text in self.joining]
             self.changes += 1
-            events.append(self.change.replace('"evt_w"', f'"evt_w{self.changes:010d}"').replace("TURN", str(self.changes))
+            events.append(self.change.replace('"evt_96"', f'"evt_96{self.changes:010d}"').replace("TURN", str(self.changes))
                           .replace("CREATED", str(self.began + self.changes)).replace(TEMPLATE, name(chance.randrange(self.count))))
         return events

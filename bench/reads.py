@@ -1,10 +1,12 @@
 """What an application asks on every request: has the user access, and what is the state, with the credits."""
+from . import population
 from .comparison import Comparison, Side
 from .pgbench import run
 from .stand import APPLICATION
 
 ACCOUNTS = 50_000
-HALF = ACCOUNTS // 2
+FIRST, LAST = population.FIRST, population.FIRST + ACCOUNTS - 1
+HALF = FIRST + ACCOUNTS // 2
 
 # The same contract by hand: what is stored while it is valid, with the credits of now. Without subtleties: no
 # settings, no lapsing credits, no test clocks.
@@ -37,27 +39,23 @@ $$;
 """
 
 
-def statement(text, first=1, last=ACCOUNTS):
-    return f"\\set u random({first}, {last})\n{text};\n"
-
-
 def comparisons(stand):
     database = stand.customers(ACCOUNTS)
-    stand.credits(database, ACCOUNTS)
     stand.schema(database, BY_HAND)
 
-    def side(label, text, first=1, last=ACCOUNTS):
-        return Side(label, lambda seconds: run(database, statement(text, first, last), seconds, user=APPLICATION))
+    def side(label, text, first=FIRST, last=LAST):
+        script = f"\\set u random({first}, {last})\n{text};\n"
+        return Side(label, lambda seconds: run(database, script, seconds, user=APPLICATION))
 
     def all_hits():
         stand.cache(database)
-        if not database.value("SELECT (get_user_subscription_state('1') ->> 'cached')::boolean"):
+        if not database.value("SELECT (get_user_subscription_state(%s) ->> 'cached')::boolean", (str(LAST),)):
             raise RuntimeError("a stored state is not read")
 
     def second_half_misses():
         all_hits()
         database.execute("UPDATE subscription_cache SET expires_at = now() WHERE user_id::integer > %s", (HALF,))
-        if database.value("SELECT (get_user_subscription_state(%s) ->> 'cached')::boolean", (str(ACCOUNTS),)):
+        if database.value("SELECT (get_user_subscription_state(%s) ->> 'cached')::boolean", (str(LAST),)):
             raise RuntimeError("an expired state is read")
 
     yield Comparison(
@@ -77,6 +75,6 @@ def comparisons(stand):
 
     yield Comparison(
         "reads/miss", "get_user_subscription_state, expired cache, 8 clients", "tx/s",
-        side("a miss", "SELECT get_user_subscription_state(:u)", HALF + 1, ACCOUNTS),
-        [side("a hit", "SELECT get_user_subscription_state(:u)", 1, HALF)], {"a hit": 0.4}, prepare=second_half_misses)
+        side("a miss", "SELECT get_user_subscription_state(:u)", HALF + 1, LAST),
+        [side("a hit", "SELECT get_user_subscription_state(:u)", FIRST, HALF)], {"a hit": 0.4}, prepare=second_half_misses)
     stand.cache(database)
