@@ -11,20 +11,53 @@ constexpr std::size_t kMaxParameters = 40;
 
 Session* current_session = nullptr;
 
-// In force while a session is open. Every statement finds its rows through an index, and its plan is kept:
-// one made while the tables were still empty must not scan them for ever.
-struct SessionSetting {
+constexpr char kSearchPath[] = "pg_catalog, pg_temp";
+
+// In force while a plan is made. Every statement finds its rows through an index, and its plan is kept: one
+// made while the tables were still empty must not scan them for ever.
+struct PlannerSetting {
   const char* name;
   const char* value;
 };
-constexpr SessionSetting kSessionSettings[] = {
-    {"search_path", "pg_catalog, pg_temp"},
+constexpr PlannerSetting kPlannerSettings[] = {
     {"plan_cache_mode", "force_generic_plan"},
     {"enable_seqscan", "off"},
     {"enable_hashjoin", "off"},
     {"enable_mergejoin", "off"},
     {"jit", "off"},
 };
+
+// Called under guard().
+void set(const char* name, const char* value) {
+  (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+CachedPlanSource* source_of(SPIPlanPtr plan) {
+  return static_cast<CachedPlanSource*>(linitial(SPI_plan_get_plan_sources(plan)));
+}
+
+// Whether the plan that is kept will do: then its settings need not be set, which costs more than many a
+// statement does.
+bool is_planned(const CachedPlanSource* source) {
+  return source->is_valid && source->gplan != nullptr && source->gplan->is_valid &&
+         plan_cache_mode != PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
+}
+
+// Runs it, and says whether the plan is to be kept. Called under guard().
+bool run_plan(SPIPlanPtr plan, Datum* values, const char* nulls, bool read_only, int* code) {
+  CachedPlanSource* source = source_of(plan);
+  if (is_planned(source)) {
+    const int generation = source->generation;
+    *code = SPI_execute_plan(plan, values, nulls, read_only, 0);
+    // An invalidation may have arrived in the last moment: then it was planned anew, without our settings.
+    return source->generation == generation;
+  }
+  const int level = NewGUCNestLevel();
+  for (const PlannerSetting& setting : kPlannerSettings) set(setting.name, setting.value);
+  *code = SPI_execute_plan(plan, values, nulls, read_only, 0);
+  AtEOXact_GUC(true, level);
+  return true;
+}
 
 // Called under guard(): may raise, holds plain data only.
 Datum text_datum(const char* data, std::size_t size) {
@@ -186,10 +219,11 @@ Session::Session(Oid schema, Access access)
       ereport(ERROR,
               (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema with OID %u does not exist", schema)));
     strlcpy(quoted_, quote_identifier(name), sizeof(quoted_));
-    guc_level_ = NewGUCNestLevel();
-    for (const SessionSetting& setting : kSessionSettings)
-      (void)set_config_option(setting.name, setting.value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                              0, false);
+    // A function that pins it itself has done so already.
+    if (std::strcmp(namespace_search_path, kSearchPath) != 0) {
+      guc_level_ = NewGUCNestLevel();
+      set("search_path", kSearchPath);
+    }
     if (SPI_connect() != SPI_OK_CONNECT)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not connect to SPI")));
   });
@@ -201,7 +235,7 @@ Session::~Session() {
   // On the way out with an error the transaction's abort cleans up; otherwise we do.
   if (std::uncaught_exceptions() > exceptions_) return;
   SPI_finish();
-  AtEOXact_GUC(true, guc_level_);
+  if (guc_level_ != 0) AtEOXact_GUC(true, guc_level_);
 }
 
 const Session& Session::current() {
@@ -228,7 +262,8 @@ void Statement::prepare(const Parameter* parameters, std::size_t count) {
     guard([&] { SPI_freeplan(old); });
   }
   SPIPlanPtr plan = guard([&] {
-    SPIPlanPtr made = SPI_prepare(sql.c_str(), static_cast<int>(count), types);
+    SPIPlanPtr made =
+        SPI_prepare_cursor(sql.c_str(), static_cast<int>(count), types, CURSOR_OPT_GENERIC_PLAN);
     if (made == nullptr || SPI_keepplan(made) != 0)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not prepare a statement: %s",
                                                                        SPI_result_code_string(SPI_result))));
@@ -248,6 +283,7 @@ Rows Statement::execute(const Parameter* parameters, std::size_t count) {
   std::size_t columns = 0;
   const bool read_only = session.read_only();
   SPIPlanPtr plan = plan_;
+  bool keep = true;
   guard([&] {
     Datum values[kMaxParameters];
     char nulls[kMaxParameters + 1];
@@ -256,7 +292,8 @@ Rows Statement::execute(const Parameter* parameters, std::size_t count) {
       values[i] = parameters[i].null ? Datum(0) : encode(parameters[i]);
     }
     nulls[count] = '\0';
-    const int code = SPI_execute_plan(plan, values, nulls, read_only, 0);
+    int code = 0;
+    keep = run_plan(plan, values, nulls, read_only, &code);
     if (code < 0)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
                       errmsg_internal("could not run a statement: %s", SPI_result_code_string(code))));
@@ -275,6 +312,10 @@ Rows Statement::execute(const Parameter* parameters, std::size_t count) {
     }
     cells = made;
   });
+  if (!keep && plan == plan_) {
+    plan_ = nullptr;
+    guard([&] { SPI_freeplan(plan); });
+  }
   return Rows(cells, rows, columns);
 }
 
