@@ -14,6 +14,7 @@ CREATE TABLE credit_accounts (
     low_thresholds        bigint[],
     low_told              bigint,
     created_at            timestamptz NOT NULL DEFAULT now(),
+    subscription_credits_of text COLLATE "C",
     CONSTRAINT credit_accounts_debt_first_check CHECK (debt = 0 OR balance = held)
 ) WITH (fillfactor = 70);
 CREATE INDEX credit_accounts_due_idx ON credit_accounts (next_due_at) WHERE next_due_at < 'infinity';
@@ -22,6 +23,7 @@ COMMENT ON COLUMN credit_accounts.balance IS 'credits that started and were not 
 COMMENT ON COLUMN credit_accounts.held IS 'of balance, what open holds reserve';
 COMMENT ON COLUMN credit_accounts.debt IS 'clawed back after it was spent; later grants pay it first';
 COMMENT ON COLUMN credit_accounts.subscription_credits IS 'of balance - held, what can be used only while its subscription gives access';
+COMMENT ON COLUMN credit_accounts.subscription_credits_of IS 'the one subscription that they need, empty = any; null = several, or not known: the grants tell';
 COMMENT ON COLUMN credit_accounts.next_due_at IS 'no later than the next instant at which time alone changes this row; from then on readers compute';
 COMMENT ON COLUMN credit_accounts.last_transaction_id IS 'of the newest entry in credit_transactions: how many there are';
 COMMENT ON COLUMN credit_accounts.low_thresholds IS 'balances that credits_low tells of; null = those of the setting credits_low_thresholds';

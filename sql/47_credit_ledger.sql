@@ -97,13 +97,17 @@ CREATE FUNCTION verify_credit_ledger(user_id text DEFAULT NULL, OUT account text
     SELECT a.user_id, 'the account is the sum of its grants',
            jsonb_build_object('balance', a.balance, 'remaining', coalesce(g.remaining, 0), 'held', a.held,
                               'grants_held', coalesce(g.held, 0), 'subscription_credits', a.subscription_credits,
-                              'grants_subscription_credits', coalesce(g.bound, 0))
+                              'grants_subscription_credits', coalesce(g.bound, 0),
+                              'subscription_credits_of', a.subscription_credits_of)
       FROM accounts a
       LEFT JOIN (SELECT l.user_id, sum(l.remaining) AS remaining, sum(l.held) AS held,
-                        sum(l.remaining - l.held) FILTER (WHERE l.requires_subscription) AS bound
+                        sum(l.remaining - l.held) FILTER (WHERE l.requires_subscription) AS bound,
+                        array_agg(DISTINCT coalesce(l.stripe_subscription_id, ''))
+                            FILTER (WHERE l.requires_subscription AND l.remaining > l.held) AS bound_to
                    FROM lots l GROUP BY 1) g USING (user_id)
      WHERE (a.balance, a.held, a.subscription_credits)
            IS DISTINCT FROM (coalesce(g.remaining, 0), coalesce(g.held, 0), coalesce(g.bound, 0))
+        OR (a.subscription_credits_of IS NOT NULL AND g.bound_to IS DISTINCT FROM ARRAY[a.subscription_credits_of])
     UNION ALL
     SELECT l.user_id, 'a grant is what the ledger and the burns leave of it',
            jsonb_build_object('grant_id', l.grant_id, 'remaining', l.remaining, 'ledger', coalesce(m.amount, 0))

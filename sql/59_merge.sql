@@ -72,6 +72,8 @@ BEGIN
     UPDATE @extschema@.credit_accounts a
        SET balance = i.balance + f.balance, held = i.held + f.held, debt = i.debt + f.debt,
            subscription_credits = i.subscription_credits + f.subscription_credits,
+           subscription_credits_of = CASE WHEN f.subscription_credits = 0 THEN i.subscription_credits_of
+                                          WHEN i.subscription_credits = 0 THEN f.subscription_credits_of END,
            next_due_at = least(i.next_due_at, f.next_due_at),
            last_transaction_id = i.last_transaction_id + f.last_transaction_id,
            last_grant_id = i.last_grant_id + f.last_grant_id, last_hold_id = i.last_hold_id + f.last_hold_id,

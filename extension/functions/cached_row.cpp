@@ -20,6 +20,8 @@ enum Column {
   kFrozenTime
 };
 
+UserTable cache_table{pg::KnownRelation("subscription_cache"), pg::KnownRelation("subscription_cache_pkey")};
+
 }  // namespace
 
 CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, TimestampTz now, int64 generation,
@@ -31,15 +33,15 @@ CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, Timest
     const TimestampTz until = DatumGetTimestampTz(slot_getattr(slot, kValidUntil, &null));
     const TimestampTz expires = DatumGetTimestampTz(slot_getattr(slot, kExpiresAt, &null));
     const int64 made_with = DatumGetInt64(slot_getattr(slot, kGeneration, &null));
-    if (from > now || now >= until || now >= expires || made_with != generation) return;
+    if (from > now || now >= until || now >= expires || made_with != generation) return false;
     row.result = CachedRow::Result::hit;
     row.has_access = DatumGetBool(slot_getattr(slot, kHasAccess, &null));
     const Datum frozen = slot_getattr(slot, kFrozenTime, &null);
     row.time = null ? now : DatumGetTimestampTz(frozen);
     if (want_state) row.state = DatumGetJsonbPCopy(slot_getattr(slot, kState, &null));
+    return false;
   };
-  if (probe_user_row(schema, "subscription_cache", "subscription_cache_pkey", user_id, length, read) ==
-      Probe::unusable)
+  if (probe_user_rows(schema, cache_table, user_id, length, read) == Probe::unusable)
     row.result = CachedRow::Result::unusable;
   return row;
 }

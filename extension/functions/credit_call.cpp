@@ -20,6 +20,12 @@ pg::Statement find_requests(
     "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
     " FROM unnest($1, $2) k(user_id, key)"
     " JOIN @credit_requests r ON r.user_id = k.user_id AND r.idempotency_key = k.key");
+pg::Statement find_request(
+    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
+    " FROM @credit_requests r WHERE r.user_id = $1 AND r.idempotency_key = $2");
+pg::Statement insert_request(
+    "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
+    " VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT DO NOTHING RETURNING user_id");
 pg::Statement insert_requests(
     "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
     " SELECT r.user_id, r.key, r.operation, r.hash, r.answer::jsonb"
@@ -120,7 +126,8 @@ Answers::Answers(const std::vector<const Request*>& requests) {
     keys.push_back(request->key);
   }
   if (users.empty()) return;
-  const pg::Rows rows = find_requests.run(users, keys);
+  const pg::Rows rows =
+      users.size() == 1 ? find_request.run(users[0], keys[0]) : find_requests.run(users, keys);
   for (std::size_t i = 0; i < rows.size(); ++i)
     kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.text(i, 4)};
 }
@@ -156,7 +163,11 @@ void Answers::save() const {
   }
   // What is charged and what is counted have locks of their own, so that the same key may come to both at
   // once.
-  if (!users.empty() && insert_requests.run(users, keys, operations, hashes, answers).size() < users.size())
+  if (users.empty()) return;
+  const pg::Rows inserted = users.size() == 1
+                                ? insert_request.run(users[0], keys[0], operations[0], hashes[0], answers[0])
+                                : insert_requests.run(users, keys, operations, hashes, answers);
+  if (inserted.size() < users.size())
     throw pg::SqlError(
         ERRCODE_T_R_SERIALIZATION_FAILURE, "another request with the same idempotency key came first",
         "Run the transaction again: the key's own request gets its answer, another is refused.");

@@ -13,7 +13,15 @@ namespace billing::credits {
 namespace {
 
 // Positions in CREATE TABLE credit_accounts.
-enum Column { kUserId = 1, kBalance, kHeld, kDebt, kSubscriptionCredits, kNextDueAt };
+enum Column {
+  kUserId = 1,
+  kBalance,
+  kHeld,
+  kDebt,
+  kSubscriptionCredits,
+  kNextDueAt,
+  kSubscriptionCreditsOf = 14
+};
 
 struct AccountRow {
   Amount balance = 0;
@@ -21,6 +29,8 @@ struct AccountRow {
   Amount debt = 0;
   Amount subscription_credits = 0;
   TimestampTz next_due_at = 0;
+  // What of subscription_credits can be used.
+  enum class Coverage { all, none, unknown } coverage = Coverage::unknown;
 };
 
 // Entries count from effective_at: what lapsed before it was written lapsed then.
@@ -101,8 +111,56 @@ Balances read_balances_at(const std::string& user_id, const Settings& settings, 
   return read_balances(user_id, then, as_of, test_clocks::time_of(user_id, settings.access, now));
 }
 
+namespace {
+
+UserTable account_table{pg::KnownRelation("credit_accounts"), pg::KnownRelation("credit_accounts_pkey")};
+
+bool text_is(const JsonbValue* value, const char* text, int size) {
+  return value != nullptr && value->type == jbvString && value->val.string.len == size &&
+         std::memcmp(value->val.string.val, text, static_cast<std::size_t>(size)) == 0;
+}
+
+// Whether a stored state says that this subscription gives access. Called under guard().
+bool gives_access(const Jsonb* state, const char* id, int size) {
+  JsonbValue found;
+  const char* all = "subscriptions";
+  const JsonbValue* list = getKeyJsonValueFromContainer(const_cast<JsonbContainer*>(&state->root), all,
+                                                        static_cast<int>(std::strlen(all)), &found);
+  if (list == nullptr || list->type != jbvBinary || !JsonContainerIsArray(list->val.binary.data))
+    return false;
+  JsonbContainer* array = list->val.binary.data;
+  for (uint32 i = 0; i < JsonContainerSize(array); ++i) {
+    const JsonbValue* one = getIthJsonbValueFromContainer(array, i);
+    if (one == nullptr || one->type != jbvBinary || !JsonContainerIsObject(one->val.binary.data)) continue;
+    const auto member = [&](const char* name, JsonbValue* value) {
+      return getKeyJsonValueFromContainer(one->val.binary.data, name, static_cast<int>(std::strlen(name)),
+                                          value);
+    };
+    JsonbValue name;
+    if (!text_is(member("stripe_subscription_id", &name), id, size)) continue;
+    JsonbValue flag;
+    const JsonbValue* access = member("has_access", &flag);
+    return access != nullptr && access->type == jbvBool && access->val.boolean;
+  }
+  return false;
+}
+
+// Without access there is none. Called under guard().
+AccountRow::Coverage coverage_of(Amount credits, text* subscription, const Standing& standing) {
+  using Coverage = AccountRow::Coverage;
+  if (credits == 0) return Coverage::all;
+  if (!standing.has_access) return Coverage::none;
+  if (subscription == nullptr) return Coverage::unknown;
+  const int size = static_cast<int>(VARSIZE_ANY_EXHDR(subscription));
+  if (size == 0) return Coverage::all;
+  if (standing.state == nullptr) return Coverage::unknown;
+  return gives_access(standing.state, VARDATA_ANY(subscription), size) ? Coverage::all : Coverage::none;
+}
+
+}  // namespace
+
 std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
-                                         TimestampTz now, bool has_access) {
+                                         const Standing& standing) {
   AccountRow row;
   const char* name = user_id.data();
   const std::size_t length = user_id.size();
@@ -113,20 +171,21 @@ std::optional<Balances> current_balances(Oid schema, const std::string& user_id,
     row.debt = DatumGetInt64(slot_getattr(slot, kDebt, &null));
     row.subscription_credits = DatumGetInt64(slot_getattr(slot, kSubscriptionCredits, &null));
     row.next_due_at = DatumGetTimestampTz(slot_getattr(slot, kNextDueAt, &null));
+    const Datum of = slot_getattr(slot, kSubscriptionCreditsOf, &null);
+    row.coverage = coverage_of(row.subscription_credits, null ? nullptr : DatumGetTextPP(of), standing);
+    return false;
   };
-  const Probe probe = static_cast<Probe>(pg::guard([&] {
-    return static_cast<int>(
-        probe_user_row(schema, "credit_accounts", "credit_accounts_pkey", name, length, read));
-  }));
+  const Probe probe = static_cast<Probe>(pg::guard(
+      [&] { return static_cast<int>(probe_user_rows(schema, account_table, name, length, read)); }));
   if (probe == Probe::missing) return std::nullopt;
-  // Whose subscriptions the lots need only the lots say; without access there is none.
-  if (probe == Probe::found && now < row.next_due_at && (row.subscription_credits == 0 || !has_access)) {
-    const Amount available =
-        row.debt > 0 ? 0 : row.balance - row.held - (has_access ? 0 : row.subscription_credits);
+  if (probe == Probe::found && standing.now < row.next_due_at &&
+      row.coverage != AccountRow::Coverage::unknown) {
+    const Amount unusable = row.coverage == AccountRow::Coverage::none ? row.subscription_credits : 0;
+    const Amount available = row.debt > 0 ? 0 : row.balance - row.held - unusable;
     return Balances{row.balance, row.held, available, row.debt, available > 0};
   }
   pg::Session session(schema, pg::Session::Access::read_only);
-  return read_balances(user_id, settings, pg::from_timestamptz(now));
+  return read_balances(user_id, settings, pg::from_timestamptz(standing.now));
 }
 
 }  // namespace billing::credits

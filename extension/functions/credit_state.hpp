@@ -23,10 +23,16 @@ Balances read_balances(const std::string& user_id, const Settings& settings, Ins
 // (what was so then).
 Balances read_balances_at(const std::string& user_id, const Settings& settings, Instant as_of, Instant now);
 
-// What a state that is read now says about credits: from the account's row alone where that tells enough,
-// otherwise computed. Nothing for users without credits, whose state says so already. `now` and `has_access`
-// are the user's own.
+// A state that is read now.
+struct Standing {
+  TimestampTz now = 0;  // the user's own
+  bool has_access = false;
+  const Jsonb* state = nullptr;  // as it is stored; null where it was computed
+};
+
+// What such a state says about credits: from the account's row alone where that tells enough, otherwise
+// computed. Nothing for users without credits, whose state says so already.
 std::optional<Balances> current_balances(Oid schema, const std::string& user_id, const Settings& settings,
-                                         TimestampTz now, bool has_access);
+                                         const Standing& standing);
 
 }  // namespace billing::credits

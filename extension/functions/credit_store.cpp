@@ -13,10 +13,11 @@ namespace {
 #define ACCOUNT_COLUMNS                                                                                  \
   "SELECT a.user_id, a.balance, a.held, a.debt, a.next_due_at, a.last_transaction_id, a.last_grant_id, " \
   "a.last_hold_id, a.last_entry_at, a.low_told, array_to_string(a.low_thresholds, ',')"                  \
-  " FROM @credit_accounts a WHERE a.user_id = ANY ($1)"
-pg::Statement read_accounts(ACCOUNT_COLUMNS);
-pg::Statement lock_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE");
-pg::Statement lock_free_accounts(ACCOUNT_COLUMNS " ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
+  " FROM @credit_accounts a WHERE a.user_id = "
+pg::Statement read_accounts(ACCOUNT_COLUMNS "ANY ($1)");
+pg::Statement lock_account(ACCOUNT_COLUMNS "$1 FOR NO KEY UPDATE");
+pg::Statement lock_accounts(ACCOUNT_COLUMNS "ANY ($1) ORDER BY a.user_id FOR NO KEY UPDATE");
+pg::Statement lock_free_accounts(ACCOUNT_COLUMNS "ANY ($1) ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
 #undef ACCOUNT_COLUMNS
 pg::Statement known_accounts("SELECT a.user_id FROM @credit_accounts a WHERE a.user_id = ANY ($1)");
 pg::Statement insert_accounts(
@@ -31,6 +32,7 @@ pg::Statement insert_accounts(
   "g.metadata::text, "                                                                                \
   "g.created_at"
 pg::Statement live_lots(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = ANY ($1) AND g.live");
+pg::Statement live_lots_of(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = $1 AND g.live");
 pg::Statement lots_by_id(LOT_COLUMNS
                          " FROM unnest($1, $2) k(user_id, id) JOIN @credit_grants g"
                          "  ON g.user_id = k.user_id AND g.grant_id = k.id");
@@ -201,7 +203,8 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait, const 
   Accounts accounts;
   if (users.empty()) return accounts;
   pg::Statement& statement = wait ? lock_accounts : lock_free_accounts;
-  take(accounts, statement.run(pg::texts(users)));
+  const bool one = wait && users.size() == 1;
+  take(accounts, one ? lock_account.run(*users.begin()) : statement.run(pg::texts(users)));
   const std::set<std::string> rest = missing(users, accounts);
   if (create && !rest.empty()) {
     // One that is there is busy: inserting it would wait for whoever changes it.
@@ -211,7 +214,10 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait, const 
     if (!absent.empty()) insert_accounts.run(pg::texts(absent));
     take(accounts, statement.run(pg::texts(rest)));
   }
-  if (!accounts.empty()) add(accounts, live_lots.run(pg::texts(users_of(accounts))));
+  if (accounts.size() == 1)
+    add(accounts.begin()->second, live_lots_of.run(accounts.begin()->first));
+  else if (!accounts.empty())
+    add(accounts, live_lots.run(pg::texts(users_of(accounts))));
   for (const auto& [user, time] : test_clocks::times(users, settings.access))
     if (const auto found = accounts.find(user); found != accounts.end()) found->second.frozen_time = time;
   return accounts;

@@ -10,10 +10,19 @@ namespace {
 pg::Statement update_accounts(
     "UPDATE @credit_accounts a SET balance = r.balance, held = r.held, debt = r.debt,"
     "  subscription_credits = r.subscription_credits, next_due_at = r.due, last_transaction_id = r.entry,"
-    "  last_grant_id = r.lot, last_hold_id = r.hold, last_entry_at = r.entry_at, low_told = r.low_told"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-    "  r(user_id, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at, low_told)"
+    "  last_grant_id = r.lot, last_hold_id = r.hold, last_entry_at = r.entry_at, low_told = r.low_told,"
+    "  subscription_credits_of = r.needed"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    "  r(user_id, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at, low_told, "
+    "needed)"
     " WHERE a.user_id = r.user_id");
+
+// One account is what most changes are about: arrays and joins would cost it more than the change.
+pg::Statement update_account(
+    "UPDATE @credit_accounts a SET balance = $2, held = $3, debt = $4, subscription_credits = $5,"
+    "  next_due_at = $6, last_transaction_id = $7, last_grant_id = $8, last_hold_id = $9, last_entry_at = "
+    "$10,"
+    "  low_told = $11, subscription_credits_of = $12 WHERE a.user_id = $1");
 
 pg::Statement insert_lots(
     "INSERT INTO @credit_grants (user_id, grant_id, amount, remaining, held, spent, lapsed, reversed,"
@@ -40,6 +49,11 @@ pg::Statement update_lots(
     "expires_at)"
     " WHERE g.user_id = r.user_id AND g.grant_id = r.id");
 
+pg::Statement update_lot(
+    "UPDATE @credit_grants g SET remaining = $3, held = $4, spent = $5, lapsed = $6, reversed = $7,"
+    "  reversal_target = $8, reversal_debt = $9, started = $10, voided = $11, live = $12, expires_at = $13"
+    " WHERE g.user_id = $1 AND g.grant_id = $2");
+
 pg::Statement move_lots(
     "UPDATE @credit_grants g SET cycle_start = r.cycle_start FROM unnest($1, $2, $3) r(user_id, id, "
     "cycle_start)"
@@ -57,10 +71,21 @@ pg::Statement insert_entries(
     "  r(user_id, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold, actor, key,"
     "    description, metadata, effective_at, created_at)");
 
+pg::Statement insert_entry(
+    "INSERT INTO @credit_transactions (user_id, transaction_id, transaction_type, amount, balance_after,"
+    "  debt_change, debt_after, grant_id, refers_to, hold_id, actor_id, idempotency_key, description, "
+    "metadata,"
+    "  effective_at, created_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16)");
+
 pg::Statement insert_burns(
     "INSERT INTO @credit_burns (user_id, transaction_id, grant_id, amount, position)"
     " SELECT r.user_id, r.entry, r.lot, r.amount, r.position::integer"
     " FROM unnest($1, $2, $3, $4, $5) r(user_id, entry, lot, amount, position)");
+
+pg::Statement insert_burn(
+    "INSERT INTO @credit_burns (user_id, transaction_id, grant_id, amount, position)"
+    " VALUES ($1, $2, $3, $4, $5)");
 
 pg::Statement insert_holds(
     "INSERT INTO @credit_holds (user_id, hold_id, amount, status, captured, transaction_id, closed_at, lots,"
@@ -100,13 +125,17 @@ const char* name_of(Hold::Status status) {
 }
 
 void save_accounts(const std::vector<Account*>& accounts) {
-  pg::Texts user;
+  pg::Texts user, needed;
   pg::Numbers balance, held, debt, subscription_credits, entry, lot, hold, low_told;
   pg::Times due, entry_at;
   for (const Account* account : accounts) {
     Amount bound = 0;
-    for (const Lot& one : account->lots)
-      if (one.started && one.requires_subscription) bound += one.free();
+    std::set<std::string_view> subscriptions;
+    for (const Lot& one : account->lots) {
+      if (!one.started || !one.requires_subscription || one.free() == 0) continue;
+      bound += one.free();
+      subscriptions.insert(one.subscription_id);
+    }
     user.push_back(account->user_id);
     balance.push_back(account->balance);
     held.push_back(account->held);
@@ -118,9 +147,17 @@ void save_accounts(const std::vector<Account*>& accounts) {
     hold.push_back(account->last_hold_id);
     entry_at.values.push_back(account->last_entry_at);
     low_told.push_back(account->low_told);
+    needed.push_back(subscriptions.size() == 1 ? std::optional(std::string(*subscriptions.begin()))
+                                               : std::nullopt);
+  }
+  if (accounts.size() == 1) {
+    update_account.run(user[0], balance[0], held[0], debt[0], subscription_credits[0],
+                       pg::Time{due.values[0]}, entry[0], lot[0], hold[0], pg::Time{entry_at.values[0]},
+                       low_told[0], needed[0]);
+    return;
   }
   update_accounts.run(user, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at,
-                      low_told);
+                      low_told, needed);
 }
 
 // Columns of a lot that change.
@@ -190,7 +227,12 @@ void save_lots(const std::vector<Account*>& accounts) {
                     inserts.voided, inserts.live, inserts.expires_at, category, priority, effective_at,
                     required, subscription, source, key, invoice, series, cycle_start, rollover, rule,
                     description, metadata, created_at);
-  if (!updates.id.empty())
+  if (updates.id.size() == 1)
+    update_lot.run(updates.user[0], updates.id[0], updates.remaining[0], updates.held[0], updates.spent[0],
+                   updates.lapsed[0], updates.reversed[0], updates.target[0], updates.debt[0],
+                   updates.started[0] != 0, updates.voided[0] != 0, updates.live[0] != 0,
+                   pg::Time{updates.expires_at.values[0]});
+  else if (!updates.id.empty())
     update_lots.run(updates.user, updates.id, updates.remaining, updates.held, updates.spent, updates.lapsed,
                     updates.reversed, updates.target, updates.debt, updates.started, updates.voided,
                     updates.live, updates.expires_at);
@@ -231,9 +273,17 @@ void save_entries(const std::vector<Account*>& accounts) {
     }
   }
   if (id.empty()) return;
-  insert_entries.run(user, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold,
-                     actor, key, description, metadata, effective_at, created_at);
-  if (!burn_entry.empty()) insert_burns.run(burn_user, burn_entry, burn_lot, burn_amount, burn_position);
+  if (id.size() == 1)
+    insert_entry.run(user[0], id[0], type[0], amount[0], balance_after[0], debt_change[0], debt_after[0],
+                     lot[0], refers_to[0], hold[0], actor[0], key[0], description[0], metadata[0],
+                     pg::Time{effective_at.values[0]}, pg::Time{created_at.values[0]});
+  else
+    insert_entries.run(user, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold,
+                       actor, key, description, metadata, effective_at, created_at);
+  if (burn_entry.size() == 1)
+    insert_burn.run(burn_user[0], burn_entry[0], burn_lot[0], burn_amount[0], burn_position[0]);
+  else if (!burn_entry.empty())
+    insert_burns.run(burn_user, burn_entry, burn_lot, burn_amount, burn_position);
 }
 
 void save_holds(const std::vector<Account*>& accounts) {

@@ -3,6 +3,7 @@
 #include "functions/cache.hpp"
 #include "functions/cached_row.hpp"
 #include "functions/credit_state.hpp"
+#include "pg/jsonb_member.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -104,22 +105,30 @@ Answer answer(const Question& q, bool want_state) {
 }
 
 // The cache holds no credits: every debit would rewrite it.
-std::optional<Json> credits_now(const Question& q, const Answer& state) {
+std::optional<credits::Balances> credits_now(const Question& q, const Answer& state) {
   const Settings& rules = settings(q.schema);
-  std::optional<credits::Balances> found;
-  if (q.bypass) {
-    pg::Session session(q.schema, pg::Session::Access::read_only);
-    found = credits::read_balances_at(q.user_id, rules, pg::from_timestamptz(q.at),
-                                      pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
-  } else {
-    found = credits::current_balances(q.schema, q.user_id, rules, state.time, state.has_access);
-  }
-  if (!found) return std::nullopt;
-  Json json = {
-      {"credits", {{"balance", found->balance}, {"held", found->held}, {"available", found->available}}}};
-  if (found->debt > 0) json["credits"]["debt"] = found->debt;
-  if (!state.has_access) json["can_use_credits"] = found->usable_without_subscription;
-  return json;
+  if (!q.bypass)
+    return credits::current_balances(q.schema, q.user_id, rules,
+                                     {state.time, state.has_access, state.stored});
+  pg::Session session(q.schema, pg::Session::Access::read_only);
+  return credits::read_balances_at(q.user_id, rules, pg::from_timestamptz(q.at),
+                                   pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
+}
+
+// Every state has these members.
+Datum with_credits(Jsonb* state, bool has_access, const credits::Balances& found) {
+  return pg::guard([&] {
+    const pg::NumberMember members[] = {{"balance", found.balance},
+                                        {"held", found.held},
+                                        {"available", found.available},
+                                        {"debt", found.debt}};
+    Jsonb* made =
+        pg::replace_object_member(state, "credits", pg::numbers_jsonb(members, found.debt > 0 ? 4 : 3));
+    if (made == nullptr ||
+        (!has_access && !pg::set_flag_member(made, "can_use_credits", found.usable_without_subscription)))
+      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a stored state is without credits")));
+    return JsonbPGetDatum(made);
+  });
 }
 
 }  // namespace
@@ -128,10 +137,8 @@ PG_BILLING_FUNCTION(get_user_subscription_state) {
   const Question q = question(fcinfo, true);
   const Answer found = answer(q, true);
   const Datum state = found.stored != nullptr ? JsonbPGetDatum(found.stored) : jsonb_datum(found.json);
-  const std::optional<Json> credits = credits_now(q, found);
-  if (!credits) return state;
-  const Datum spliced = jsonb_datum(to_text(*credits));
-  return pg::guard([&] { return DirectFunctionCall2(jsonb_concat, state, spliced); });
+  const std::optional<credits::Balances> credits = credits_now(q, found);
+  return credits ? with_credits(DatumGetJsonbP(state), found.has_access, *credits) : state;
 }
 
 PG_BILLING_FUNCTION(has_active_subscription) {

@@ -1,24 +1,30 @@
-// One probe of a table that is keyed by user_id, without SPI: what a reader's hit costs.
+// One probe of a table by user_id, without SPI: what a reader's hit costs.
 #pragma once
 
+#include "pg/known_relation.hpp"
 #include "pg/prelude.hpp"
 
 namespace billing {
 
 enum class Probe { found, missing, unusable };
 
-// Looks up the user's row with the active snapshot and hands it to `read`, which may only copy out of it.
-// `unusable`: row-level security applies to the caller, or the table is not there, so only SPI may read.
-// Raises when the caller may not SELECT from the table. Nothing is kept from call to call, so REINDEX and
-// DROP are safe. To be called under guard().
+// A table, and an index of it whose first column is user_id.
+struct UserTable {
+  pg::KnownRelation table;
+  pg::KnownRelation index;
+};
+
+// Looks up the user's rows with the active snapshot and hands each to `read`, which may only copy out of it
+// and says whether it wants more. `unusable`: row-level security applies to the caller, or the table is not
+// there, so only SPI may read. Raises when the caller may not SELECT from the table. To be called under
+// guard().
 template <typename Read>
-Probe probe_user_row(Oid schema, const char* table_name, const char* index_name, const char* user_id,
-                     size_t length, Read read) {
-  const Oid table = get_relname_relid(table_name, schema);
-  const Oid index = get_relname_relid(index_name, schema);
+Probe probe_user_rows(Oid schema, UserTable& of, const char* user_id, size_t length, Read read) {
+  const Oid table = of.table.oid(schema);
+  const Oid index = of.index.oid(schema);
   if (table == InvalidOid || index == InvalidOid) return Probe::unusable;
   if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, table_name);
+    aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, of.table.name());
   if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return Probe::unusable;
   Relation relation = table_open(table, AccessShareLock);
   Relation key_index = index_open(index, AccessShareLock);
@@ -34,9 +40,9 @@ Probe probe_user_row(Oid schema, const char* table_name, const char* index_name,
 #endif
   index_rescan(scan, &key, 1, nullptr, 0);
   Probe result = Probe::missing;
-  if (index_getnext_slot(scan, ForwardScanDirection, slot)) {
-    read(slot);
+  while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
     result = Probe::found;
+    if (!read(slot)) break;
   }
   index_endscan(scan);
   ExecDropSingleTupleTableSlot(slot);
