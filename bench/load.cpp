@@ -22,6 +22,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -38,7 +39,7 @@ constexpr char kUsage[] =
     "load --url URL --events FILE --secret SECRET [--connections 32] [--seconds 4] [--count N] [--rate N]\n"
     "     [--generation N]\n"
     "  --count       at most so many events, of those in the file (one JSON document a line)\n"
-    "  --rate        events a second at fixed times; without it, as fast as they are answered\n"
+    "  --rate        events a second, at random times; without it, as fast as they are answered\n"
     "  --generation  makes other events of the same file: g000 in every name becomes, for 12, g012\n";
 
 struct Options {
@@ -155,6 +156,9 @@ class Load {
         connections_(options.connections) {
     if (poll_ < 0) fail("epoll_create1");
     latencies_.reserve(requests_.size());
+    std::mt19937_64 chance(1);
+    std::exponential_distribution<double> gap(options_.rate > 0 ? options_.rate : 1);
+    for (double at = 0; due_.size() < requests_.size(); at += gap(chance)) due_.push_back(at);
     for (std::size_t i = 0; i < connections_.size(); ++i) {
       connections_[i].handle = connect_to(options_);
       epoll_event wanted{.events = EPOLLIN, .data = {.u64 = i}};
@@ -202,7 +206,7 @@ class Load {
  private:
   // When the next event is due, in the open loop.
   Clock::time_point due() const {
-    return start_ + std::chrono::duration_cast<Clock::duration>(Seconds(next_ / options_.rate));
+    return start_ + std::chrono::duration_cast<Clock::duration>(Seconds(due_[next_]));
   }
 
   bool more(Clock::time_point now) const {
@@ -267,6 +271,7 @@ class Load {
   std::size_t next_ = 0;
   std::size_t late_ = 0;  // found no connection left for the next one
   Clock::time_point start_, end_, finish_;
+  std::vector<double> due_;  // seconds after the start
   std::vector<double> latencies_;
   std::map<int, std::size_t> statuses_;
 };

@@ -1,3 +1,4 @@
 \set n :n + 1
 \set number :n * 64 + :client_id
-WITH stored AS (INSERT INTO inbox (event_id, payload) VALUES ('evt_' || :run || '_' || :number, :payload)) UPDATE customer_state SET status = 'active', period_end = now() + interval '30 days', updated_at = now() WHERE customer_id = 1 + :number % :customers;
+\set customer 1 + :number % :customers
+WITH stored AS (INSERT INTO inbox (event_id, payload) VALUES ('evt_' || :run || '_' || :number, :payload)) UPDATE customer_state SET status = 'active', period_end = now() + interval '30 days', updated_at = now() WHERE customer_id = :customer;

@@ -1,11 +1,15 @@
 // stripe-sync-engine as its README sets it up, behind node's own http server: each webhook is verified and stored before
 // it is answered. Takes the database, the secret and the port from the environment; says "listening" once it is.
 import http from 'node:http'
-import { StripeSync, runMigrations } from '@supabase/stripe-sync-engine'
+import { createRequire } from 'node:module'
 
+// As CommonJS: the ES module of this version cannot find its migrations (it uses __dirname).
+const { StripeSync, runMigrations } = createRequire(import.meta.url)('@supabase/stripe-sync-engine')
 const { DATABASE_URL, STRIPE_WEBHOOK_SECRET, PORT, POOL } = process.env
 
-await runMigrations({ databaseUrl: DATABASE_URL, schema: 'stripe' })
+// It would say nothing of a failure without somebody to say it to.
+const logger = { info() {}, error: (...what) => { console.error(...what); process.exit(1) } }
+await runMigrations({ databaseUrl: DATABASE_URL, schema: 'stripe', logger })
 
 const sync = new StripeSync({
   poolConfig: { connectionString: DATABASE_URL, max: Number(POOL) },
