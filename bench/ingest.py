@@ -17,8 +17,8 @@ def rate(load, receiver, connections):
 def comparisons(stand):
     floor = floors.Floors(stand)
     with receivers(stand, Ours, Peer) as (load, ours, peer):
-        for receiver in (ours, peer):  # connections, plans and compiled code
-            load.run(receiver, 2, connections=MANY)
+        for receiver in (ours, peer):
+            receiver.warm(load)
         what = f"{load.mean_size / 1000:.1f} kB signed events of real subscriptions, distinct customers"
         yield Comparison("ingest/many", f"{what}, {MANY} connections", "events/s", Side(OURS, rate(load, ours, MANY)),
                          [Side(one, floor.rate(one, MANY)) for one in (floors.A, floors.B)] + [Side(THEIRS, rate(load, peer, MANY))],

@@ -11,7 +11,7 @@ FIRST = 3  # seconds to find the highest rate
 def comparisons(stand):
     floor = floors.Floors(stand)
     with receivers(stand, Ours) as (load, ours):
-        load.run(ours, FIRST)
+        ours.warm(load)
         most = load.run(ours, FIRST, connections=CONNECTIONS)["rate"]
         most_of_floor = floor.measure(floors.A, FIRST, CONNECTIONS)["tps"]
 

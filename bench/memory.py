@@ -48,6 +48,6 @@ def comparisons(stand):
         ours.check()
     with receivers(stand, Ours, Peer) as (load, ours, peer):
         for receiver in (ours, peer):
-            load.run(receiver, 2)
+            receiver.warm(load)
         yield Comparison("memory/resident", "resident memory under load, 32 connections", "MB", Side(OURS, under_load(load, ours)),
                          [Side(THEIRS, under_load(load, peer))], {THEIRS: 0.4}, better="less")

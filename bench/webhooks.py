@@ -10,11 +10,12 @@ import tempfile
 import time
 
 from bench import binaries, events
-from bench.stand import WORKER
+from bench.stand import WORKER, settle
 from harness.worker import SECRET, Worker, free_port
 
 PEER = pathlib.Path(__file__).resolve().parent / "peer"
 OURS, THEIRS = "pg_billing serve", "stripe-sync-engine"
+WARMING = 5_000
 EVENTS = 60_000  # in the file: more than any receiver takes in one run
 
 
@@ -54,6 +55,12 @@ class Ours(Worker):
         self.database = stand.empty()
         self.sent = 0
         super().__init__(self.database.url(WORKER))
+
+    def warm(self, load):
+        """As after some days, with connections, plans and statistics."""
+        load.run(self, 60, count=WARMING)
+        settle(self.database)
+        load.run(self, 1)
 
     def check(self):
         """Everything that was acknowledged is stored, and took effect."""
@@ -105,6 +112,12 @@ class Peer:
 
     def text(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def warm(self, load):
+        load.run(self, 60, count=WARMING)
+        for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
+            self.cluster.execute(statement, self.database)
+        load.run(self, 1)
 
     def check(self):
         """Each customer that was told of is there."""
