@@ -42,6 +42,9 @@ CREATE TABLE stripe_event_payloads (
     stripe_created  timestamptz NOT NULL,
     payload         text NOT NULL
 ) PARTITION BY RANGE (stripe_created);
+-- Compressing with lz4 takes a tenth of the time. A server that was built without it keeps its default; partitions follow
+-- their parent.
+DO $$ BEGIN ALTER TABLE stripe_event_payloads ALTER COLUMN payload SET COMPRESSION lz4; EXCEPTION WHEN feature_not_supported THEN NULL; END $$;
 -- Each partition has the key for itself: with one of the whole, those that apply_retention() makes could not be
 -- restored from a dump, where a partition gets its key after it was attached. By time first: what is new goes to one end
 -- of it, and a month is found by it.

@@ -49,8 +49,7 @@ CREATE FUNCTION objects_of(customers text[], users text[])
         SELECT o.* FROM @extschema@.stripe_objects o WHERE o.stripe_customer_id = ANY (customers)
         UNION ALL
         SELECT o.* FROM @extschema@.stripe_objects o
-         WHERE o.object_type = 'checkout.session' AND o.stripe_customer_id IS NULL
-           AND coalesce(o.object ->> 'client_reference_id', o.object #>> '{metadata,user_id}') = ANY (users)
+         WHERE o.stripe_customer_id IS NULL AND o.named_user = ANY (users)
     ), mentioned AS (
         SELECT DISTINCT w.stripe_account, w.livemode, m[1] AS id
           FROM own w CROSS JOIN LATERAL regexp_matches(w.object::text, '"((?:pm|card|src|ba|mandate|prv|issfr)_[^"]+)"', 'g') m

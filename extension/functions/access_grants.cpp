@@ -18,7 +18,7 @@ pg::Statement select(
 
 // Both at once: anchors are wanted whenever states are stored, and grants are rare.
 pg::Statement select_with_anchors(
-    "SELECT u.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at, u.access_told::text,"
+    "SELECT u.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at, u.access_told,"
     "  u.access_due_at FROM @billing_users u LEFT JOIN @access_grants g ON g.user_id = u.user_id"
     " WHERE u.user_id = ANY ($1) ORDER BY u.user_id, g.plan_id");
 
@@ -35,7 +35,7 @@ std::map<std::string, std::vector<AccessGrant>> read(const std::set<std::string>
   const pg::Rows rows = select_with_anchors.run(pg::texts(users));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     notifications::Anchor& anchor = anchors[rows.text(i, 0)];
-    if (anchor.told.is_null() && !rows.null(i, 6)) anchor.told = parse_json(rows.view(i, 6));
+    if (anchor.told.is_null() && !rows.null(i, 6)) anchor.told = rows.document(i, 6);
     anchor.due = rows.maybe_number(i, 7);
     if (!rows.null(i, 1)) found[rows.text(i, 0)].push_back(grant_from(rows, i));
   }

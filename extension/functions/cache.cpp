@@ -1,6 +1,7 @@
 #include "functions/cache.hpp"
 
 #include <algorithm>
+#include <deque>
 
 #include "functions/access_grants.hpp"
 #include "functions/arguments.hpp"
@@ -19,7 +20,7 @@ pg::Statement upsert(
     "INSERT INTO @subscription_cache (user_id, status, has_access, state, valid_from, valid_until, "
     "generation,"
     "  cached_at, expires_at, frozen_time)"
-    " SELECT r.user_id, r.status, r.has_access, r.state::jsonb, r.valid_from, r.valid_until, $8, $9, $10, "
+    " SELECT r.user_id, r.status, r.has_access, r.state, r.valid_from, r.valid_until, $8, $9, $10, "
     "r.frozen_time"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
     "  r(user_id, status, has_access, state, valid_from, valid_until, frozen_time)"
@@ -74,7 +75,9 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   const std::set<std::string> awaiting = awaited::read(users, settings.live);
   const auto times = test_clocks::times(users, settings.access);
   const Seconds second = now / 1'000'000;
-  pg::Texts user_id, status, state;
+  pg::Texts user_id, status;
+  pg::Documents state;
+  std::deque<Json> states;
   pg::Flags has_access;
   pg::Times valid_from, valid_until, frozen_time;
   for (const std::string& user : users) {
@@ -88,7 +91,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
     made.json["expires_at"] = iso_time(second + settings.cache_ttl);
     user_id.push_back(user);
     status.push_back(made.status);
-    state.push_back(to_text(made.json));
+    state.push_back(&states.emplace_back(std::move(made.json)));
     has_access.push_back(made.state.effective.has_access ? 1 : 0);
     valid_from.values.push_back(made.state.valid_from);
     valid_until.values.push_back(made.state.valid_until);

@@ -28,7 +28,7 @@ pg::Statement find_prices(
     "   CASE jsonb_typeof(p.object -> 'product') WHEN 'string' THEN p.object ->> 'product' END, k.product)");
 
 pg::Statement read_prices(
-    "SELECT p.object_id, p.object::text, q.object::text, k.account FROM unnest($1, $2, $3) k(account, "
+    "SELECT p.object_id, p.object, q.object, k.account FROM unnest($1, $2, $3) k(account, "
     "livemode, id)"
     " JOIN @stripe_objects p ON p.stripe_account = k.account AND p.livemode = k.livemode"
     "  AND p.object_type = 'price' AND p.object_id = k.id AND p.object IS NOT NULL"
@@ -179,8 +179,8 @@ std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& pri
   const pg::Rows rows = read_prices.run(account, livemode, id);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     AccountCatalogue& catalogue = catalogues[rows.text(i, 3)];
-    Json product = rows.null(i, 2) ? Json(nullptr) : parse_json(rows.view(i, 2));
-    const Json price = parse_json(rows.view(i, 1));
+    Json product = rows.null(i, 2) ? Json(nullptr) : rows.document(i, 2);
+    const Json price = rows.document(i, 1);
     if (!product.is_object() && !mentions_credits(price) && !fields::price_product(price).empty())
       catalogue.unsure.insert(rows.text(i, 0));
     catalogue.prices[rows.text(i, 0)] = catalogue.read(price, product);

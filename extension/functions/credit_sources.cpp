@@ -9,7 +9,7 @@ namespace billing::credits::follow {
 namespace {
 
 #define SOURCE_COLUMNS                                                                              \
-  "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object::text FROM " \
+  "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object FROM " \
   "@stripe_objects o "
 pg::Statement sources_by_id(SOURCE_COLUMNS
                             "WHERE o.stripe_customer_id = ANY ($1) AND o.object_type = ANY ($2)"
@@ -70,7 +70,7 @@ void Sources::add(const pg::Rows& rows) {
     const auto user = user_of_.find(rows.text(i, 3));
     if (user == user_of_.end() || sources_.count(rows.text(i, 2)) > 0) continue;
     sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3), rows.text(i, 0),
-                                 rows.text(i, 1), rows.text(i, 2), parse_json(rows.view(i, 4))};
+                                 rows.text(i, 1), rows.text(i, 2), rows.document(i, 4)};
   }
 }
 

@@ -41,7 +41,7 @@ pg::Statement share_rows(
     " OR o.stripe_customer_id IS NOT NULL" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR SHARE OF o SKIP LOCKED");
 pg::Statement read_row(
-    "SELECT o.object::text, o.api_version, o.stripe_customer_id FROM @stripe_objects o"
+    "SELECT o.object, o.api_version, o.stripe_customer_id FROM @stripe_objects o"
     " WHERE o.stripe_account = $1 AND o.livemode = $2 AND o.object_type = $3 AND o.object_id = $4");
 pg::Statement read_second(
     "SELECT p.payload FROM @stripe_events e JOIN @stripe_event_payloads p"
@@ -59,14 +59,14 @@ pg::Statement insert_rows(
     "parent_id,"
     "  object, api_version, deleted, ambiguous, paid_until, finality, event_created, origin, lifecycle, "
     "event_id)"
-    " SELECT r.account, r.livemode, r.type, r.id, r.customer, r.parent, r.object::jsonb, r.version, "
+    " SELECT r.account, r.livemode, r.type, r.id, r.customer, r.parent, r.object, r.version, "
     "r.deleted,"
     "  r.ambiguous, r.paid_until, r.finality, r.created, r.origin, r.lifecycle, r.event" VALUES_ROW
     " ON CONFLICT (stripe_account, livemode, object_type, object_id) DO NOTHING"
     " RETURNING stripe_account, livemode, object_type, object_id");
 pg::Statement update_rows(
     "UPDATE @stripe_objects o SET stripe_customer_id = r.customer, parent_id = r.parent, object = "
-    "r.object::jsonb,"
+    "r.object,"
     "  api_version = r.version, deleted = r.deleted, ambiguous = r.ambiguous, paid_until = r.paid_until,"
     "  finality = r.finality, event_created = r.created, origin = r.origin, lifecycle = r.lifecycle,"
     "  event_id = r.event, updated_at = now()" VALUES_ROW
@@ -132,7 +132,7 @@ Events stored_equals(const Key& key, const Row& row, const std::vector<const Eve
   own->type = row.rank.finality == 2 ? "object.deleted"
               : row.rank.origin == 1 ? "object.created"
                                      : "object.updated";
-  own->object = parse_json(rows.view(0, 0));
+  own->object = rows.document(0, 0);
   own->api_version = rows.text(0, 1);
   own->customer_id = rows.text(0, 2);
   found.push_back(std::move(own));
@@ -186,7 +186,8 @@ void fold_payer(Row& row, const std::string& told) {
 
 struct RowArrays {
   KeyArrays keys;
-  pg::Texts customer, parent, object, version, event;
+  pg::Texts customer, parent, version, event;
+  pg::Documents object;
   pg::Flags deleted, ambiguous;
   pg::Times paid_until, created;
   pg::Numbers finality, origin, lifecycle;
@@ -194,7 +195,8 @@ struct RowArrays {
   void add_placeholder(const Key& key, const Row& row) {
     keys.add(key);
     customer.push_back(unless_empty(row.payer));
-    for (pg::Texts* column : {&parent, &object, &version, &event}) column->push_back(std::nullopt);
+    for (pg::Texts* column : {&parent, &version, &event}) column->push_back(std::nullopt);
+    object.push_back(nullptr);
     for (pg::Flags* column : {&deleted, &ambiguous}) column->push_back(0);
     for (pg::Times* column : {&paid_until, &created}) column->add(std::nullopt);
     for (pg::Numbers* column : {&finality, &origin, &lifecycle}) column->push_back(std::nullopt);
@@ -204,7 +206,7 @@ struct RowArrays {
     keys.add(key);
     customer.push_back(unless_empty(has_payer(key) ? row.payer : e.customer_id));
     parent.push_back(unless_empty(fields::parent_id(e.object_type, e.object)));
-    object.push_back(to_text(e.object));
+    object.push_back(&e.object);
     version.push_back(unless_empty(e.api_version));
     deleted.push_back(row.rank.finality == 2 ? 1 : 0);
     ambiguous.push_back(row.ambiguous ? 1 : 0);

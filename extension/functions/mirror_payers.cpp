@@ -12,7 +12,7 @@ pg::Statement read_payers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
     " WHERE o.stripe_customer_id IS NOT NULL");
 pg::Statement read_invoice_payments(
-    "SELECT q.object::text, k.account, k.livemode, k.customer FROM unnest($1, $2, $3, $4)"
+    "SELECT q.object, k.account, k.livemode, k.customer FROM unnest($1, $2, $3, $4)"
     " k(account, livemode, invoice, customer) JOIN @stripe_objects q ON q.parent_id = k.invoice"
     "  AND q.object_type = 'invoice_payment' AND q.stripe_account = k.account AND q.livemode = k.livemode"
     "  AND q.object IS NOT NULL");
@@ -81,7 +81,7 @@ Payers payers_by_invoice_payments(const std::vector<Work*>& works) {
   if (invoice.empty()) return payers;
   const pg::Rows rows = read_invoice_payments.run(account, livemode, invoice, customer);
   for (std::size_t i = 0; i < rows.size(); ++i)
-    tell_named(payers, rows.text(i, 1), rows.flag(i, 2), "invoice_payment", parse_json(rows.view(i, 0)),
+    tell_named(payers, rows.text(i, 1), rows.flag(i, 2), "invoice_payment", rows.document(i, 0),
                rows.text(i, 3));
   return payers;
 }

@@ -39,14 +39,14 @@ pg::Statement read_customers(
   "    AND h.object ->> 'subscription' IS NOT NULL)"                                                \
   "  ORDER BY h.event_created DESC NULLS LAST, h.object_id LIMIT 1"
 pg::Statement read_subscriptions(
-    "SELECT s.object::text, s.stripe_account, s.livemode,"
+    "SELECT s.object, s.stripe_account, s.livemode,"
     "  s.ambiguous OR coalesce((SELECT h.ambiguous" SCHEDULE
     "), false), s.event_created,"
     "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
-    "  (SELECT h.object::text" SCHEDULE
+    "  (SELECT h.object" SCHEDULE
     "),"
-    "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock')::text FROM @stripe_objects c"
+    "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock') FROM @stripe_objects c"
     "    WHERE c.stripe_account = s.stripe_account AND c.livemode = s.livemode AND c.object_type = 'customer'"
     "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null')"
     " FROM @stripe_objects s"
@@ -113,17 +113,16 @@ std::vector<Subscription> subscriptions(const Touched& touched) {
                                                texts(touched.whole_customers));
   std::vector<Subscription> found;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Subscription one = read_subscription(parse_json(rows.view(i, 0)));
+    Subscription one = read_subscription(rows.document(i, 0));
     one.account = rows.text(i, 1);
     one.livemode = rows.flag(i, 2);
     one.ambiguous = rows.flag(i, 3);
     one.event_created = rows.maybe_seconds(i, 4).value_or(0);
     one.customer_deleted = !rows.null(i, 5) && rows.flag(i, 5);
     if (!rows.null(i, 6))
-      if (Json change = change_by_schedule(parse_json(rows.view(i, 6))); !change.is_null())
+      if (Json change = change_by_schedule(rows.document(i, 6)); !change.is_null())
         one.scheduled_change = std::move(change);
-    if (one.test_clock.empty() && !rows.null(i, 7))
-      one.test_clock = test_clock_of(parse_json(rows.view(i, 7)));
+    if (one.test_clock.empty() && !rows.null(i, 7)) one.test_clock = test_clock_of(rows.document(i, 7));
     found.push_back(std::move(one));
   }
   read_paid_through(found);

@@ -18,7 +18,7 @@ pg::Statement insert(
     " FROM unnest($1, $2, $3, $4, $5, $6) r(user_id, id, kind, key, payload, event)"
     " ON CONFLICT DO NOTHING RETURNING user_id");
 pg::Statement keep_told(
-    "UPDATE @billing_users u SET access_told = r.told::jsonb, access_due_at = r.due"
+    "UPDATE @billing_users u SET access_told = r.told, access_due_at = r.due"
     " FROM unnest($1, $2, $3) r(user_id, told, due) WHERE u.user_id = r.user_id");
 pg::Statement paid_invoices(
     "SELECT o.object_id FROM unnest($1, $2) k(account, id) JOIN @stripe_objects o"
@@ -106,11 +106,12 @@ bool AccessTeller::is_history(const std::string& user_id) {
 }
 
 void AccessTeller::write() {
-  pg::Texts user_id, told;
+  pg::Texts user_id;
+  pg::Documents told;
   pg::Times due;
   for (const auto& [user, anchor] : changed_) {
     user_id.push_back(user);
-    told.push_back(to_text(anchor.told));
+    told.push_back(&anchor.told);
     due.values.push_back(anchor.due);
   }
   if (!user_id.empty()) keep_told.run(user_id, told, due);

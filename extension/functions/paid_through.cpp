@@ -19,7 +19,7 @@ pg::Statement read_furthest(
     "  JOIN @stripe_objects o ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
     "  WHERE o.paid_until IS NOT NULL AND (k.before IS NULL OR o.paid_until < k.before)"
     "  GROUP BY k.subscription)"
-    " SELECT i.parent_id, i.object_id, i.stripe_account, i.livemode, i.paid_until, i.object::text"
+    " SELECT i.parent_id, i.object_id, i.stripe_account, i.livemode, i.paid_until, i.object"
     " FROM furthest f JOIN @stripe_objects i ON i.parent_id = f.subscription AND i.object_type = 'invoice'"
     "  AND i.paid_until = f.paid_until");
 
@@ -43,7 +43,7 @@ std::map<std::string, Paid> furthest(const std::map<std::string, std::optional<S
   const pg::Rows rows = read_furthest.run(subscription, time);
   for (std::size_t i = 0; i < rows.size(); ++i)
     found[rows.text(i, 1)] = {rows.text(i, 0), rows.text(i, 2), rows.flag(i, 3),
-                              rows.maybe_seconds(i, 4).value_or(0), parse_json(rows.view(i, 5))};
+                              rows.maybe_seconds(i, 4).value_or(0), rows.document(i, 5)};
   return found;
 }
 

@@ -36,12 +36,12 @@ pg::Statement read_facts(
     " parents AS (SELECT id, object_id AS parent FROM charges UNION SELECT id, intent FROM intents"
     "  UNION SELECT id, " ID_OF("object", "payment_intent") " FROM charges"
     "  UNION SELECT id, charge FROM named)"
-    " SELECT c.id, 'charge', c.object_id, c.object_id, c.object::text, c.event_created FROM charges c"
-    " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object::text, r.event_created FROM "
+    " SELECT c.id, 'charge', c.object_id, c.object_id, c.object, c.event_created FROM charges c"
+    " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object, r.event_created FROM "
     "parents p"
     "  JOIN @stripe_objects r ON r.parent_id = p.parent AND r.object_type IN ('refund', 'dispute')"
     "   AND r.object IS NOT NULL"
-    " UNION ALL SELECT w.id, 'credit_note', n.object_id, w.id, n.object::text, n.event_created FROM owners w"
+    " UNION ALL SELECT w.id, 'credit_note', n.object_id, w.id, n.object, n.event_created FROM owners w"
     "  JOIN @stripe_objects n ON n.parent_id = w.owner AND n.object_type = 'credit_note' AND n.object IS NOT "
     "NULL"
     " ORDER BY 1, 2, 3");
@@ -85,7 +85,7 @@ std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<Payment
   std::map<std::pair<std::string, std::string>, credits::ChargeFacts>
       charges;  // by subject and charge or intent
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Json object = parse_json(rows.view(i, 4));
+    Json object = rows.document(i, 4);
     const Seconds created = rows.maybe_seconds(i, 5).value_or(0);
     const std::string_view type = rows.view(i, 1);
     if (type == "credit_note") {

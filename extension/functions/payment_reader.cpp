@@ -12,7 +12,7 @@ namespace billing::payments {
 namespace {
 
 pg::Statement of_customers(
-    "SELECT o.stripe_account, o.object_type, o.object_id, o.object::text FROM @stripe_objects o"
+    "SELECT o.stripe_account, o.object_type, o.object_id, o.object FROM @stripe_objects o"
     " WHERE o.stripe_customer_id = ANY ($1) AND o.livemode = $2"
     "  AND o.object_type IN ('payment_intent', 'charge', 'checkout.session')");
 
@@ -51,7 +51,7 @@ pg::Statement read_objects(
     "    AND o.object_type = 'charge' AND o.object_id = k.charge),"
     " parents AS (SELECT account, id, id AS parent FROM k UNION SELECT account, id, object_id FROM charges"
     "  UNION SELECT account, id, object_id FROM named)"
-    " SELECT a.account, a.id, a.object_type, a.object_id, a.stripe_customer_id, a.object::text, "
+    " SELECT a.account, a.id, a.object_type, a.object_id, a.stripe_customer_id, a.object, "
     "a.event_created, a.fetched"
     " FROM (SELECT * FROM told UNION SELECT * FROM charges"
     "  UNION SELECT k.account, k.id, " COLUMNS
@@ -80,7 +80,7 @@ Touched with_customers(const Touched& touched, bool live) {
     event.account = rows.text(i, 0);
     event.object_type = rows.text(i, 1);
     event.object_id = rows.text(i, 2);
-    event.object = parse_json(rows.view(i, 3));
+    event.object = rows.document(i, 3);
     all.add(event);
   }
   // A payment that somebody was linked to by hand.
@@ -117,7 +117,7 @@ std::map<Id, Known> read(const Touched& touched, bool live) {
     const std::string type = rows.text(i, 2);
     if (!rows.null(i, 4)) payers[payment].insert(rows.text(i, 4));
     if (rows.null(i, 5)) continue;
-    Json object = parse_json(rows.view(i, 5));
+    Json object = rows.document(i, 5);
     if (payment_id_of(type, object) != payment.second && type != "refund" && type != "dispute") continue;
     // It tells of no money: of nothing else there is no payment.
     if (type == "invoice_payment") {

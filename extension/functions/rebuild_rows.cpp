@@ -82,6 +82,15 @@ pg::Statement empty_audit(
 #define WRITE_ROW(table)                                               \
   "INSERT INTO @" table " SELECT (jsonb_populate_record(NULL::@" table \
   ", $1::jsonb)).* ON CONFLICT DO NOTHING RETURNING 1"
+// All but what is computed from the others.
+#define OBJECT_COLUMNS(t)                                                                          \
+  t "stripe_account, " t "livemode, " t "object_type, " t "object_id, " t "stripe_customer_id, " t \
+    "parent_id, " t "object, " t "api_version, " t "deleted, " t "ambiguous, " t "paid_until, " t  \
+    "finality, " t "event_created, " t "origin, " t "lifecycle, " t "event_id, " t "updated_at"
+constexpr const char* kWriteObject =
+    "INSERT INTO @stripe_objects (" OBJECT_COLUMNS("") ") SELECT " OBJECT_COLUMNS("r.")
+    " FROM jsonb_populate_record(NULL::@stripe_objects, $1::jsonb) r ON CONFLICT DO NOTHING RETURNING 1";
+#undef OBJECT_COLUMNS
 
 struct Writer {
   pg::Statement erase;
@@ -91,15 +100,16 @@ struct Writer {
   {                                                                                  \
     table, { pg::Statement(ERASE_ROW(table, key)), pg::Statement(WRITE_ROW(table)) } \
   }
-std::map<std::string, Writer> writers = {WRITER("stripe_objects", KEY_OBJECT),
-                                         WRITER("stripe_customer_links", KEY_LINK),
-                                         WRITER("user_subscriptions", KEY_SUBSCRIPTION),
-                                         WRITER("awaited_subscriptions", KEY_AWAITED),
-                                         WRITER("audit_logs", KEY_AUDIT),
-                                         WRITER("stripe_entitlements", KEY_ENTITLEMENTS),
-                                         WRITER("payments", KEY_PAYMENT),
-                                         WRITER("enrollments", KEY_ENROLLMENT),
-                                         WRITER("trial_usage", KEY_TRIAL)};
+std::map<std::string, Writer> writers = {
+    {"stripe_objects", {pg::Statement(ERASE_ROW("stripe_objects", KEY_OBJECT)), pg::Statement(kWriteObject)}},
+    WRITER("stripe_customer_links", KEY_LINK),
+    WRITER("user_subscriptions", KEY_SUBSCRIPTION),
+    WRITER("awaited_subscriptions", KEY_AWAITED),
+    WRITER("audit_logs", KEY_AUDIT),
+    WRITER("stripe_entitlements", KEY_ENTITLEMENTS),
+    WRITER("payments", KEY_PAYMENT),
+    WRITER("enrollments", KEY_ENROLLMENT),
+    WRITER("trial_usage", KEY_TRIAL)};
 
 // Columns that say when and by whom a row was written, not what it says.
 const std::set<std::string> kIncidental = {"updated_at", "created_at", "linked_at", "linked_by"};

@@ -1,5 +1,7 @@
 #include "functions/subscriptions.hpp"
 
+#include <deque>
+
 #include "core/instant.hpp"
 #include "core/json.hpp"
 #include "core/subscription_state.hpp"
@@ -24,7 +26,7 @@ pg::Statement upsert(
     "r.cancel_at,"
     "  r.canceled_at, r.ended_at, r.paid_through, r.pause, r.resumes_at, r.collection, r.invoice, "
     "r.schedule, r.test_clock,"
-    "  r.change::jsonb, r.customer_deleted, r.items::jsonb, r.truncated, r.metadata::jsonb, r.created,"
+    "  r.change, r.customer_deleted, r.items, r.truncated, r.metadata, r.created,"
     "  r.event_created, r.ambiguous"
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
     "$21, $22,"
@@ -77,10 +79,10 @@ pg::Statement upsert(
 
 pg::Statement select(
     "SELECT user_id, stripe_subscription_id, stripe_customer_id, stripe_account, livemode, status, "
-    "items::text,"
+    "items,"
     "  current_period_start, current_period_end, next_renewal, trial_start, trial_end, cancel_at_period_end,"
     "  cancel_at, canceled_at, ended_at, paid_through, pause_behavior, pause_resumes_at, collection_method,"
-    "  latest_invoice_id, schedule_id, scheduled_change::text, customer_deleted, items_truncated, "
+    "  latest_invoice_id, schedule_id, scheduled_change, customer_deleted, items_truncated, "
     "stripe_created,"
     "  event_created, ambiguous, test_clock"
     " FROM @user_subscriptions WHERE user_id = ANY ($1) AND livemode = $2");
@@ -128,7 +130,10 @@ std::vector<SubscriptionItem> items_from(const Json& items) {
 void store(const std::vector<Owned>& rows) {
   if (rows.empty()) return;
   pg::Texts user_id, id, customer, account, status, price, product, pause, collection, invoice, schedule,
-      test_clock, change, items, metadata;
+      test_clock;
+  pg::Documents change, items, metadata;
+  std::deque<Json> all_items;
+  static const Json no_metadata = Json::object();
   pg::Flags livemode, at_period_end, customer_deleted, truncated, ambiguous;
   pg::Numbers quantity;
   pg::Times period_start, period_end, next_renewal, trial_start, trial_end, cancel_at, canceled_at, ended_at,
@@ -160,12 +165,11 @@ void store(const std::vector<Owned>& rows) {
     invoice.push_back(unless_empty(s.latest_invoice_id));
     schedule.push_back(unless_empty(s.schedule_id));
     test_clock.push_back(unless_empty(s.test_clock));
-    change.push_back(s.scheduled_change.is_null() ? std::nullopt
-                                                  : std::optional(to_text(s.scheduled_change)));
+    change.push_back(s.scheduled_change.is_null() ? nullptr : &s.scheduled_change);
     customer_deleted.push_back(s.customer_deleted ? 1 : 0);
-    items.push_back(to_text(items_json(s)));
+    items.push_back(&all_items.emplace_back(items_json(s)));
     truncated.push_back(s.items_truncated ? 1 : 0);
-    metadata.push_back(s.metadata.is_object() ? to_text(s.metadata) : "{}");
+    metadata.push_back(s.metadata.is_object() ? &s.metadata : &no_metadata);
     created.add(s.created);
     event_created.add(s.event_created);
     ambiguous.push_back(s.ambiguous ? 1 : 0);
@@ -186,7 +190,7 @@ std::map<std::string, std::vector<Subscription>> read(const std::set<std::string
     s.account = rows.text(i, 3);
     s.livemode = rows.flag(i, 4);
     s.status = rows.text(i, 5);
-    s.items = items_from(parse_json(rows.view(i, 6)));
+    s.items = items_from(rows.document(i, 6));
     s.period_start = rows.maybe_seconds(i, 7);
     s.period_end = rows.maybe_seconds(i, 8);
     s.next_renewal = rows.maybe_seconds(i, 9);
@@ -202,7 +206,7 @@ std::map<std::string, std::vector<Subscription>> read(const std::set<std::string
     s.collection_method = rows.text(i, 19);
     s.latest_invoice_id = rows.text(i, 20);
     s.schedule_id = rows.text(i, 21);
-    if (!rows.null(i, 22)) s.scheduled_change = parse_json(rows.view(i, 22));
+    if (!rows.null(i, 22)) s.scheduled_change = rows.document(i, 22);
     s.customer_deleted = rows.flag(i, 23);
     s.items_truncated = rows.flag(i, 24);
     s.created = rows.maybe_seconds(i, 25);

@@ -58,6 +58,7 @@ extern "C" {
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/pidfile.h"
 #include "utils/rel.h"
 #include "utils/rls.h"

@@ -1,6 +1,9 @@
+#include <limits>
+#include <nlohmann/json.hpp>
+
 #include "pg/spi.hpp"
 
-#include <limits>
+#include "pg/array_rows.hpp"
 
 namespace billing::pg {
 
@@ -14,7 +17,8 @@ Session* current_session = nullptr;
 constexpr char kSearchPath[] = "pg_catalog, pg_temp";
 
 // In force while a plan is made. Every statement finds its rows through an index, and its plan is kept: one
-// made while the tables were still empty must not scan them for ever.
+// made while the tables were still empty, or while nothing had been refunded yet, must not scan them, nor a
+// whole index, for ever.
 struct PlannerSetting {
   const char* name;
   const char* value;
@@ -24,6 +28,7 @@ constexpr PlannerSetting kPlannerSettings[] = {
     {"enable_seqscan", "off"},
     {"enable_hashjoin", "off"},
     {"enable_mergejoin", "off"},
+    {"cpu_index_tuple_cost", "100"},
     {"jit", "off"},
 };
 
@@ -110,6 +115,14 @@ Datum encode(const Parameter& p) {
       for (std::size_t i = 0; i < p.size; ++i) elements[i] = BoolGetDatum(values[i] != 0);
       return array_datum(elements, nulls, p.size, BOOLOID, 1, true, TYPALIGN_CHAR);
     }
+    case Parameter::Kind::documents: {
+      const Documents& values = *static_cast<const Documents*>(p.pointer);
+      for (std::size_t i = 0; i < p.size; ++i) {
+        nulls[i] = values[i] == nullptr;
+        elements[i] = nulls[i] ? Datum(0) : to_jsonb(*values[i]);
+      }
+      return array_datum(elements, nulls, p.size, JSONBOID, -1, false, TYPALIGN_INT);
+    }
     default: {
       const Times& times = *static_cast<const Times*>(p.pointer);
       for (std::size_t i = 0; i < p.size; ++i) {
@@ -145,6 +158,9 @@ void decode(Datum value, Oid type, Cell* cell) {
       cell->size = VARSIZE_ANY_EXHDR(t);
       break;
     }
+    case JSONBOID:
+      cell->data = reinterpret_cast<const char*>(tokens_of(value, &cell->size));
+      break;
     default:
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected result type %u", type)));
   }
@@ -190,6 +206,9 @@ Parameter parameter(const Flags& v) { return {Parameter::Kind::flags, BOOLARRAYO
 Parameter parameter(const Times& v) {
   return {Parameter::Kind::times, TIMESTAMPTZARRAYOID, false, &v, 0, v.values.size()};
 }
+Parameter parameter(const Documents& v) {
+  return {Parameter::Kind::documents, JSONBARRAYOID, false, &v, 0, v.size()};
+}
 
 std::string_view Rows::view(std::size_t row, std::size_t column) const {
   const Cell& cell = at(row, column);
@@ -199,6 +218,11 @@ std::string_view Rows::view(std::size_t row, std::size_t column) const {
 std::optional<std::string> Rows::maybe_text(std::size_t row, std::size_t column) const {
   if (null(row, column)) return std::nullopt;
   return text(row, column);
+}
+
+Document Rows::document(std::size_t row, std::size_t column) const {
+  const Cell& cell = at(row, column);
+  return cell.null ? Document() : document_of(reinterpret_cast<const Token*>(cell.data));
 }
 
 std::optional<std::int64_t> Rows::maybe_number(std::size_t row, std::size_t column) const {
@@ -254,6 +278,7 @@ void Statement::prepare(const Parameter* parameters, std::size_t count) {
       sql += *c;
     }
   }
+  sql = with_array_rows(std::move(sql));
   Oid types[kMaxParameters];
   for (std::size_t i = 0; i < count; ++i) types[i] = parameters[i].type;
   if (plan_ != nullptr) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pg/boundary.hpp"
+#include "pg/document.hpp"
 
 namespace billing::pg {
 
@@ -33,7 +34,7 @@ struct Times {
 
 // One parameter before it is a Datum: what it is and where it lies.
 struct Parameter {
-  enum class Kind { text, number, flag, time, texts, numbers, flags, times } kind;
+  enum class Kind { text, number, flag, time, texts, numbers, flags, times, documents } kind;
   Oid type;
   bool null;
   const void* pointer;
@@ -53,11 +54,12 @@ Parameter parameter(const Texts& value);
 Parameter parameter(const Numbers& value);
 Parameter parameter(const Flags& value);
 Parameter parameter(const Times& value);
+Parameter parameter(const Documents& value);
 
 struct Cell {
   bool null;
   std::int64_t number;  // integers, booleans, times in microseconds
-  const char* data;     // text
+  const char* data;     // text; the tokens of a jsonb
   std::size_t size;
 };
 
@@ -74,6 +76,7 @@ class Rows {
   std::optional<std::string> maybe_text(std::size_t row, std::size_t column) const;
   std::int64_t number(std::size_t row, std::size_t column) const { return at(row, column).number; }
   bool flag(std::size_t row, std::size_t column) const { return at(row, column).number != 0; }
+  Document document(std::size_t row, std::size_t column) const;  // of a jsonb; null when null
   std::optional<std::int64_t> maybe_number(std::size_t row, std::size_t column) const;
   std::optional<std::int64_t> maybe_seconds(std::size_t row, std::size_t column) const;
 
@@ -109,7 +112,7 @@ class Session {
 
 // A statement with a kept plan. In its text "@" stands for the extension's schema and the dot after it:
 // "@users". Meant for static storage: it is built without calling PostgreSQL. Parameters are $1, $2...; every
-// result column is text, an integer, a boolean or a timestamptz.
+// result column is text, an integer, a boolean, a timestamptz or jsonb.
 class Statement {
  public:
   explicit constexpr Statement(const char* sql) : sql_(sql) {}
