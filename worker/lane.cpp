@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kMaxBatchEvents = 200;
 constexpr std::size_t kMaxBatchBytes = 4 * 1024 * 1024;
 constexpr int kMaxAttempts = 5;
+constexpr Clock::duration kMostGathering = std::chrono::milliseconds(2);
 
 bool answered(const std::shared_ptr<Pending>& pending) { return !pending->answer; }
 
@@ -44,6 +45,7 @@ Lane::Lane(Runtime& runtime, std::size_t& waiting)
 void Lane::push(std::shared_ptr<Pending> pending) {
   ++waiting_;
   queue_.push_back(std::move(pending));
+  if (gathering_ && queue_.size() >= circulating_) timer_.cancel();
   store_.wake();
 }
 
@@ -96,8 +98,27 @@ asio::awaitable<void> Lane::turn() {
   } else if (queue_.empty()) {
     co_await store_.idle();
   } else {
-    co_await finish(take());
+    co_await gather();
+    Batch batch = take();
+    const std::size_t size = batch.size();
+    const auto began = Clock::now();
+    co_await finish(std::move(batch));
+    answered_ = Clock::now();
+    patience_ = std::min(kMostGathering, (answered_ - began) / 4);
+    circulating_ = size + queue_.size();
   }
+}
+
+// Senders with many events send the next one when the last is answered. Those who have just been answered are
+// about to: without them, they and those who wait already would take turns, in batches of half the size. At
+// low load nobody waits: a batch of one with nothing behind it has nobody to wait for.
+asio::awaitable<void> Lane::gather() {
+  const auto until = answered_ + patience_;
+  if (queue_.size() >= circulating_ || Clock::now() >= until) co_return;
+  gathering_ = true;
+  timer_.expires_at(until);
+  co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+  gathering_ = false;
 }
 
 Lane::Batch Lane::take() {

@@ -51,6 +51,7 @@ class Lane {
 
   Batch take();
   boost::asio::awaitable<void> turn();
+  boost::asio::awaitable<void> gather();
   boost::asio::awaitable<void> finish(Batch batch);
   boost::asio::awaitable<End> execute(Batch& batch);
   boost::asio::awaitable<Reply> send(const Batch& batch);
@@ -67,6 +68,12 @@ class Lane {
   std::optional<Problem> problem_;
   std::deque<std::shared_ptr<Pending>> queue_;
   Batch in_flight_;
+  // Of the last batch: when it was answered, how long the next one may wait for those who were, and how many
+  // they are.
+  Clock::time_point answered_;
+  Clock::duration patience_{};
+  std::size_t circulating_ = 0;
+  bool gathering_ = false;
   boost::asio::steady_timer timer_;
 };
 

@@ -30,12 +30,22 @@ Refusal method_not_allowed(const std::string& path, const char* allowed) {
           allowed};
 }
 
-// Reads no more than logs and routing need: the database reads all of it, and says what it cannot read.
+// A guest's payment and a detached payment method say whose they are further inside.
+std::string customer_inside(std::string_view payload) {
+  try {
+    return parse_event(payload).customer_id;
+  } catch (const std::exception&) {
+    return "";  // not an event: the database keeps it all the same, marked failed, and says why
+  }
+}
+
 void describe(Webhook& webhook) {
   EventHeader header = peek_event(webhook.payload);
   webhook.event_id = std::move(header.id);
   webhook.event_type = std::move(header.type);
-  webhook.subject = header.customer_id.empty() ? header.object_id : header.customer_id;
+  webhook.subject = std::move(header.customer_id);
+  if (webhook.subject.empty()) webhook.subject = customer_inside(webhook.payload);
+  if (webhook.subject.empty()) webhook.subject = std::move(header.object_id);
   // Neither customer nor object: at least a repetition meets the connection of its first arrival.
   if (webhook.subject.empty()) webhook.subject = webhook.event_id;
 }
