@@ -24,8 +24,9 @@ from harness.worker import SECRET, binary, free_port
 
 KEY = "sk_test_0123456789abcdef"
 OBJECTS = int(os.environ.get("PG_BILLING_SYNC_OBJECTS", "3000"))
-# Objects of a simulated customer in six months, about.
+# Of a simulated customer in six months, about.
 OBJECTS_EACH = 17
+EVENTS_EACH = 60
 LISTS = {"product": "products", "price": "prices", "customer": "customers", "subscription": "subscriptions?status=all",
          "subscription_schedule": "subscription_schedules", "invoice": "invoices", "payment_intent": "payment_intents",
          "charge": "charges", "invoice_payment": "invoice_payments", "refund": "refunds", "dispute": "disputes",
@@ -239,12 +240,10 @@ class PassOn(http.server.BaseHTTPRequestHandler):
 
 def test_killed_three_times_while_live_webhooks_arrive(database, workers, simulations):
     mailbox = Mailbox()
-    customers = OBJECTS // 25
-    simulation = simulations("--customers", customers, "--upgrades", "0", "--rate", max(250, OBJECTS // 200), "--connections", "4",
-                             post=mailbox.url)
+    customers = OBJECTS // OBJECTS_EACH
+    simulation = simulations("--customers", customers, "--upgrades", "0", "--rate", "800", "--connections", "4", post=mailbox.url)
     try:
-        # About half of the history; the rest of it arrives live.
-        until(lambda: mailbox.lost > 12 * customers, "webhooks are lost", 3000)
+        until(lambda: mailbox.lost > 0.8 * EVENTS_EACH * customers, "webhooks are lost", 3000)
         mailbox.worker = workers(database, environment=simulation.environment).webhook
         time.sleep(1)  # what was on its way into the void
         words, variables = command(database, {**simulation.environment, "STRIPE_API_RATE": "15"}, "--json")
