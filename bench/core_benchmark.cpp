@@ -1,6 +1,6 @@
 // What the rules cost without a database: parsing, signatures, order, states, credits.
 //   cmake -S . -B build -DPG_BILLING_BENCH=ON && cmake --build build --target core_benchmark &&
-//   build/core_benchmark
+//   build/bench/core_benchmark
 #include <benchmark/benchmark.h>
 
 #include <string>
