@@ -13,7 +13,7 @@ REBUILT = ["stripe_objects", "stripe_customer_links", "user_subscriptions", "tri
 
 
 def rows_of(database, tables):
-    return {table: text for table in tables if (text := population.copy_out(database, f"SELECT * FROM {table}"))}
+    return {table: text for table in tables if (text := population.copy_out(database, table))}
 
 
 def count(rows):

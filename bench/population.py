@@ -74,10 +74,13 @@ def tables(database):
          WHERE x.extname = 'pg_billing' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1""")]
 
 
-def copy_out(database, query):
+def copy_out(database, table, condition="true"):
+    """The rows as COPY writes them, without columns that are computed from the others."""
+    columns = database.value("""SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                                 WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''""", (table,))
     text = io.StringIO()
     with database.connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT", text)
+        cursor.copy_expert(f"COPY (SELECT {columns} FROM {table} t WHERE {condition}) TO STDOUT", text)
     return text.getvalue()
 
 
@@ -88,7 +91,7 @@ def copy_in(database, table, text):
 
 def template_rows(database):
     """{table: the template's rows as COPY writes them}"""
-    found = {table: copy_out(database, f"SELECT * FROM {table} t WHERE t::text LIKE '%{TEMPLATE}%'") for table in tables(database)}
+    found = {table: copy_out(database, table, f"t::text LIKE '%{TEMPLATE}%'") for table in tables(database)}
     return {table: text for table, text in found.items() if text}
 
 
