@@ -5,7 +5,9 @@
 
 #include "core/digest.hpp"
 #include "functions/access_grants.hpp"
+#include "functions/cached_row.hpp"
 #include "functions/credit_store.hpp"
+#include "functions/stored_access.hpp"
 #include "functions/subscriptions.hpp"
 #include "pg/spi.hpp"
 
@@ -173,11 +175,47 @@ void Answers::save() const {
         "Run the transaction again: the key's own request gets its answer, another is refused.");
 }
 
+namespace {
+
+bool asks_for_access(const Account& account) {
+  return std::any_of(account.lots.begin(), account.lots.end(),
+                     [](const Lot& lot) { return lot.requires_subscription; });
+}
+
+}  // namespace
+
+Access access_now(const Account& account, const Settings& settings) {
+  Access access;
+  if (!asks_for_access(account)) return access;
+  // Whoever is on a test clock is judged by its time.
+  if (account.frozen_time) return access_for(account, settings, account.now());
+  const Oid schema = pg::Session::current().schema();
+  const char* user = account.user_id.data();
+  const std::size_t length = account.user_id.size();
+  const TimestampTz now = pg::to_timestamptz(account.now());
+  const std::int64_t generation = settings.generation;
+  CachedRow row;
+  const StoredSubscription* subscriptions = nullptr;
+  int count = 0;
+  pg::guard([&] {
+    // Of this moment, as what a statement would see that is run now.
+    PushActiveSnapshot(GetTransactionSnapshot());
+    row = find_cached_row(schema, user, length, now, generation, true);
+    PopActiveSnapshot();
+    if (row.result == CachedRow::Result::hit) subscriptions = stored_subscriptions(row.state, &count);
+  });
+  if (row.result != CachedRow::Result::hit || row.time != now)
+    return access_for(account, settings, account.now());
+  access.any = row.has_access;
+  for (int i = 0; i < count; ++i)
+    if (subscriptions[i].has_access)
+      access.subscriptions.emplace(subscriptions[i].id, static_cast<std::size_t>(subscriptions[i].size));
+  return access;
+}
+
 Access access_for(const Account& account, const Settings& settings, Instant now) {
   Access access;
-  const bool asked = std::any_of(account.lots.begin(), account.lots.end(),
-                                 [](const Lot& lot) { return lot.requires_subscription; });
-  if (!asked) return access;
+  if (!asks_for_access(account)) return access;
   const auto owned = subscriptions::read({account.user_id}, settings.live)[account.user_id];
   for (const Subscription& subscription : owned) {
     if (!judge(subscription, settings.access, now).has_access) continue;

@@ -53,6 +53,8 @@ class Answers {
 
 // Whose subscriptions give access at `now`; nothing is read unless a lot of the account asks for it.
 Access access_for(const Account& account, const Settings& settings, Instant now);
+// The same at the account's own instant, for a writer: the stored state tells it where it holds.
+Access access_now(const Account& account, const Settings& settings);
 
 Json burns_json(const std::vector<Burn>& burns);
 // Adds balance, held, available and debt.

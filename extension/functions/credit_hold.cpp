@@ -74,7 +74,7 @@ bool allow_more(const Json& options) {
 
 Json capture(const Hold& hold, Account& account, std::optional<Amount> wanted, bool allow_more, Note note,
              const Settings& settings) {
-  const Access access = access_for(account, settings, account.now());
+  const Access access = access_now(account, settings);
   if (hold.status != Hold::Status::open) return refuse_hold(hold, account, access);
   const std::int64_t hold_id = hold.id;
   const Amount held = hold.amount;
@@ -134,7 +134,7 @@ PG_BILLING_FUNCTION(hold_credits) {
     none.user_id = user_id;
     Account& mine = account != nullptr ? *account : none;
     Answers answers({&request});
-    const Access access = access_for(mine, rules, mine.now());
+    const Access access = access_now(mine, rules);
     if (auto before = answers.find(request)) {
       answer = *before;
     } else if (mine.available(access) < amount) {
@@ -204,7 +204,7 @@ PG_BILLING_FUNCTION(release_hold) {
     store::Accounts accounts;
     Account* account = lock_account(accounts, user_id, false, rules);
     Hold& hold = existing_hold(account, user_id, hold_id);
-    const Access access = access_for(*account, rules, account->now());
+    const Access access = access_now(*account, rules);
     if (hold.status == Hold::Status::captured) {
       answer = refuse_hold(hold, *account, access);
       answer["next_step"] = "refund_credits";

@@ -82,7 +82,7 @@ Json refund(store::Accounts& accounts, const std::string& user_id, std::int64_t 
   answer["refunds"] = id;
   answer["charged"] = debit.taken;
   answer["refundable"] = debit.refundable - (answer["success"] == true ? amount : 0);
-  add_balances(answer, account, access_for(account, settings, account.now()));
+  add_balances(answer, account, access_now(account, settings));
   return answer;
 }
 

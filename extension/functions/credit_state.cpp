@@ -4,6 +4,7 @@
 
 #include "functions/credit_call.hpp"
 #include "functions/credit_store.hpp"
+#include "functions/stored_access.hpp"
 #include "functions/test_clocks.hpp"
 #include "functions/user_row.hpp"
 #include "pg/spi.hpp"
@@ -115,33 +116,13 @@ namespace {
 
 UserTable account_table{pg::KnownRelation("credit_accounts"), pg::KnownRelation("credit_accounts_pkey")};
 
-bool text_is(const JsonbValue* value, const char* text, int size) {
-  return value != nullptr && value->type == jbvString && value->val.string.len == size &&
-         std::memcmp(value->val.string.val, text, static_cast<std::size_t>(size)) == 0;
-}
-
 // Whether a stored state says that this subscription gives access. Called under guard().
 bool gives_access(const Jsonb* state, const char* id, int size) {
-  JsonbValue found;
-  const char* all = "subscriptions";
-  const JsonbValue* list = getKeyJsonValueFromContainer(const_cast<JsonbContainer*>(&state->root), all,
-                                                        static_cast<int>(std::strlen(all)), &found);
-  if (list == nullptr || list->type != jbvBinary || !JsonContainerIsArray(list->val.binary.data))
-    return false;
-  JsonbContainer* array = list->val.binary.data;
-  for (uint32 i = 0; i < JsonContainerSize(array); ++i) {
-    const JsonbValue* one = getIthJsonbValueFromContainer(array, i);
-    if (one == nullptr || one->type != jbvBinary || !JsonContainerIsObject(one->val.binary.data)) continue;
-    const auto member = [&](const char* name, JsonbValue* value) {
-      return getKeyJsonValueFromContainer(one->val.binary.data, name, static_cast<int>(std::strlen(name)),
-                                          value);
-    };
-    JsonbValue name;
-    if (!text_is(member("stripe_subscription_id", &name), id, size)) continue;
-    JsonbValue flag;
-    const JsonbValue* access = member("has_access", &flag);
-    return access != nullptr && access->type == jbvBool && access->val.boolean;
-  }
+  int count = 0;
+  const StoredSubscription* all = stored_subscriptions(state, &count);
+  for (int i = 0; i < count; ++i)
+    if (all[i].size == size && std::memcmp(all[i].id, id, static_cast<std::size_t>(size)) == 0)
+      return all[i].has_access;
   return false;
 }
 

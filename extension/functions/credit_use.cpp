@@ -161,7 +161,7 @@ PG_BILLING_FUNCTION(use_credits_validated) {
       answer = refuse_amount(empty_account(user_id), Access{}, rules, use.amount);
     } else {
       Answers answers({&use.request});
-      answer = perform_once(*account, use, access_for(*account, rules, account->now()), rules, answers);
+      answer = perform_once(*account, use, access_now(*account, rules), rules, answers);
       store::save(*account);
       answers.save();
     }
@@ -182,7 +182,7 @@ PG_BILLING_FUNCTION(use_credits_batch) {
     std::map<std::string, Access> access;
     for (auto& [user, account] : accounts) {
       store::advance(account);
-      access[user] = access_for(account, rules, account.now());
+      access[user] = access_now(account, rules);
     }
     std::vector<const Request*> requests;
     for (const Use& use : uses) requests.push_back(&use.request);
