@@ -9,6 +9,7 @@
 #include "functions/credit_store.hpp"
 #include "functions/stored_access.hpp"
 #include "functions/subscriptions.hpp"
+#include "pg/row_writer.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits {
@@ -25,9 +26,7 @@ pg::Statement find_requests(
 pg::Statement find_request(
     "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
     " FROM @credit_requests r WHERE r.user_id = $1 AND r.idempotency_key = $2");
-pg::Statement insert_request(
-    "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
-    " VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT DO NOTHING RETURNING user_id");
+pg::RowWriter request_row("credit_requests", "credit_requests_pkey", 6);
 pg::Statement insert_requests(
     "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
     " SELECT r.user_id, r.key, r.operation, r.hash, r.answer::jsonb"
@@ -166,13 +165,22 @@ void Answers::save() const {
   // What is charged and what is counted have locks of their own, so that the same key may come to both at
   // once.
   if (users.empty()) return;
-  const pg::Rows inserted = users.size() == 1
-                                ? insert_request.run(users[0], keys[0], operations[0], hashes[0], answers[0])
-                                : insert_requests.run(users, keys, operations, hashes, answers);
-  if (inserted.size() < users.size())
-    throw pg::SqlError(
+  const auto came_second = [] {
+    return pg::SqlError(
         ERRCODE_T_R_SERIALIZATION_FAILURE, "another request with the same idempotency key came first",
         "Run the transaction again: the key's own request gets its answer, another is refused.");
+  };
+  if (users.size() == 1 && request_row.usable()) {
+    try {
+      request_row.insert(users[0], keys[0], operations[0], hashes[0], answers[0],
+                         pg::Time{pg::from_timestamptz(GetCurrentTransactionStartTimestamp())});
+    } catch (const pg::Error& error) {
+      if (error.data()->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) throw came_second();
+      throw;
+    }
+  } else if (insert_requests.run(users, keys, operations, hashes, answers).size() < users.size()) {
+    throw came_second();
+  }
 }
 
 namespace {

@@ -1,6 +1,7 @@
 // The writing half of the store: each table once, whatever the number of accounts.
 #include "functions/credit_store.hpp"
 #include "functions/notifications.hpp"
+#include "pg/row_writer.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::store {
@@ -16,13 +17,6 @@ pg::Statement update_accounts(
     "  r(user_id, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at, low_told, "
     "needed)"
     " WHERE a.user_id = r.user_id");
-
-// One account is what most changes are about: arrays and joins would cost it more than the change.
-pg::Statement update_account(
-    "UPDATE @credit_accounts a SET balance = $2, held = $3, debt = $4, subscription_credits = $5,"
-    "  next_due_at = $6, last_transaction_id = $7, last_grant_id = $8, last_hold_id = $9, last_entry_at = "
-    "$10,"
-    "  low_told = $11, subscription_credits_of = $12 WHERE a.user_id = $1");
 
 pg::Statement insert_lots(
     "INSERT INTO @credit_grants (user_id, grant_id, amount, remaining, held, spent, lapsed, reversed,"
@@ -49,11 +43,6 @@ pg::Statement update_lots(
     "expires_at)"
     " WHERE g.user_id = r.user_id AND g.grant_id = r.id");
 
-pg::Statement update_lot(
-    "UPDATE @credit_grants g SET remaining = $3, held = $4, spent = $5, lapsed = $6, reversed = $7,"
-    "  reversal_target = $8, reversal_debt = $9, started = $10, voided = $11, live = $12, expires_at = $13"
-    " WHERE g.user_id = $1 AND g.grant_id = $2");
-
 pg::Statement move_lots(
     "UPDATE @credit_grants g SET cycle_start = r.cycle_start FROM unnest($1, $2, $3) r(user_id, id, "
     "cycle_start)"
@@ -71,21 +60,10 @@ pg::Statement insert_entries(
     "  r(user_id, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold, actor, key,"
     "    description, metadata, effective_at, created_at)");
 
-pg::Statement insert_entry(
-    "INSERT INTO @credit_transactions (user_id, transaction_id, transaction_type, amount, balance_after,"
-    "  debt_change, debt_after, grant_id, refers_to, hold_id, actor_id, idempotency_key, description, "
-    "metadata,"
-    "  effective_at, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16)");
-
 pg::Statement insert_burns(
     "INSERT INTO @credit_burns (user_id, transaction_id, grant_id, amount, position)"
     " SELECT r.user_id, r.entry, r.lot, r.amount, r.position::integer"
     " FROM unnest($1, $2, $3, $4, $5) r(user_id, entry, lot, amount, position)");
-
-pg::Statement insert_burn(
-    "INSERT INTO @credit_burns (user_id, transaction_id, grant_id, amount, position)"
-    " VALUES ($1, $2, $3, $4, $5)");
 
 pg::Statement insert_holds(
     "INSERT INTO @credit_holds (user_id, hold_id, amount, status, captured, transaction_id, closed_at, lots,"
@@ -101,6 +79,13 @@ pg::Statement update_holds(
     "  closed_at = r.closed_at"
     " FROM unnest($1, $2, $3, $4, $5, $6) r(user_id, id, status, captured, entry, closed_at)"
     " WHERE h.user_id = r.user_id AND h.hold_id = r.id");
+
+// One account, lot, entry and burn is what most changes are about: a statement would cost more than the rows.
+// Numbers are positions in the CREATE TABLE of each.
+pg::RowWriter account_row("credit_accounts", "credit_accounts_pkey", 14);
+pg::RowWriter lot_row("credit_grants", "credit_grants_pkey", 29);
+pg::RowWriter entry_row("credit_transactions", "credit_transactions_pkey", 16);
+pg::RowWriter burn_row("credit_burns", "credit_burns_pkey", 5);
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -150,10 +135,19 @@ void save_accounts(const std::vector<Account*>& accounts) {
     needed.push_back(subscriptions.size() == 1 ? std::optional(std::string(*subscriptions.begin()))
                                                : std::nullopt);
   }
-  if (accounts.size() == 1) {
-    update_account.run(user[0], balance[0], held[0], debt[0], subscription_credits[0],
-                       pg::Time{due.values[0]}, entry[0], lot[0], hold[0], pg::Time{entry_at.values[0]},
-                       low_told[0], needed[0]);
+  if (accounts.size() == 1 && account_row.usable()) {
+    using pg::parameter;
+    account_row.update({parameter(*user[0])}, {{2, parameter(balance[0])},
+                                               {3, parameter(held[0])},
+                                               {4, parameter(debt[0])},
+                                               {5, parameter(subscription_credits[0])},
+                                               {6, parameter(pg::Time{due.values[0]})},
+                                               {7, parameter(entry[0])},
+                                               {8, parameter(lot[0])},
+                                               {9, parameter(hold[0])},
+                                               {10, parameter(pg::Time{entry_at.values[0]})},
+                                               {12, parameter(low_told[0])},
+                                               {14, parameter(needed[0])}});
     return;
   }
   update_accounts.run(user, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at,
@@ -227,15 +221,25 @@ void save_lots(const std::vector<Account*>& accounts) {
                     inserts.voided, inserts.live, inserts.expires_at, category, priority, effective_at,
                     required, subscription, source, key, invoice, series, cycle_start, rollover, rule,
                     description, metadata, created_at);
-  if (updates.id.size() == 1)
-    update_lot.run(updates.user[0], updates.id[0], updates.remaining[0], updates.held[0], updates.spent[0],
-                   updates.lapsed[0], updates.reversed[0], updates.target[0], updates.debt[0],
-                   updates.started[0] != 0, updates.voided[0] != 0, updates.live[0] != 0,
-                   pg::Time{updates.expires_at.values[0]});
-  else if (!updates.id.empty())
+  if (updates.id.size() == 1 && lot_row.usable()) {
+    using pg::parameter;
+    lot_row.update({parameter(*updates.user[0]), parameter(*updates.id[0])},
+                   {{4, parameter(updates.remaining[0])},
+                    {5, parameter(updates.held[0])},
+                    {6, parameter(updates.spent[0])},
+                    {7, parameter(updates.lapsed[0])},
+                    {8, parameter(updates.reversed[0])},
+                    {9, parameter(updates.target[0])},
+                    {10, parameter(updates.debt[0])},
+                    {11, parameter(updates.started[0] != 0)},
+                    {12, parameter(updates.voided[0] != 0)},
+                    {13, parameter(updates.live[0] != 0)},
+                    {17, parameter(pg::Time{updates.expires_at.values[0]})}});
+  } else if (!updates.id.empty()) {
     update_lots.run(updates.user, updates.id, updates.remaining, updates.held, updates.spent, updates.lapsed,
                     updates.reversed, updates.target, updates.debt, updates.started, updates.voided,
                     updates.live, updates.expires_at);
+  }
   if (!moved_id.empty()) move_lots.run(moved_user, moved_id, moved_to);
 }
 
@@ -273,15 +277,15 @@ void save_entries(const std::vector<Account*>& accounts) {
     }
   }
   if (id.empty()) return;
-  if (id.size() == 1)
-    insert_entry.run(user[0], id[0], type[0], amount[0], balance_after[0], debt_change[0], debt_after[0],
+  if (id.size() == 1 && entry_row.usable())
+    entry_row.insert(user[0], id[0], type[0], amount[0], balance_after[0], debt_change[0], debt_after[0],
                      lot[0], refers_to[0], hold[0], actor[0], key[0], description[0], metadata[0],
                      pg::Time{effective_at.values[0]}, pg::Time{created_at.values[0]});
   else
     insert_entries.run(user, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold,
                        actor, key, description, metadata, effective_at, created_at);
-  if (burn_entry.size() == 1)
-    insert_burn.run(burn_user[0], burn_entry[0], burn_lot[0], burn_amount[0], burn_position[0]);
+  if (burn_entry.size() == 1 && burn_row.usable())
+    burn_row.insert(burn_user[0], burn_entry[0], burn_lot[0], burn_amount[0], burn_position[0]);
   else if (!burn_entry.empty())
     insert_burns.run(burn_user, burn_entry, burn_lot, burn_amount, burn_position);
 }

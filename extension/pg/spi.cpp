@@ -4,6 +4,7 @@
 #include "pg/spi.hpp"
 
 #include "pg/array_rows.hpp"
+#include "pg/encode.hpp"
 
 namespace billing::pg {
 
@@ -78,6 +79,40 @@ Datum array_datum(Datum* elements, bool* nulls, std::size_t count, Oid type, int
       construct_md_array(elements, nulls, 1, dimensions, lower, type, length, by_value, align));
 }
 
+// Called under guard().
+void decode(Datum value, Oid type, Cell* cell) {
+  switch (type) {
+    case INT8OID:
+      cell->number = DatumGetInt64(value);
+      break;
+    case INT4OID:
+      cell->number = DatumGetInt32(value);
+      break;
+    case INT2OID:
+      cell->number = DatumGetInt16(value);
+      break;
+    case BOOLOID:
+      cell->number = DatumGetBool(value) ? 1 : 0;
+      break;
+    case TIMESTAMPTZOID:
+      cell->number = from_timestamptz(DatumGetTimestampTz(value));
+      break;
+    case TEXTOID: {
+      text* t = DatumGetTextPP(value);
+      cell->data = VARDATA_ANY(t);
+      cell->size = VARSIZE_ANY_EXHDR(t);
+      break;
+    }
+    case JSONBOID:
+      cell->data = reinterpret_cast<const char*>(tokens_of(value, &cell->size));
+      break;
+    default:
+      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected result type %u", type)));
+  }
+}
+
+}  // namespace
+
 Datum encode(const Parameter& p) {
   switch (p.kind) {
     case Parameter::Kind::text:
@@ -133,40 +168,6 @@ Datum encode(const Parameter& p) {
     }
   }
 }
-
-// Called under guard().
-void decode(Datum value, Oid type, Cell* cell) {
-  switch (type) {
-    case INT8OID:
-      cell->number = DatumGetInt64(value);
-      break;
-    case INT4OID:
-      cell->number = DatumGetInt32(value);
-      break;
-    case INT2OID:
-      cell->number = DatumGetInt16(value);
-      break;
-    case BOOLOID:
-      cell->number = DatumGetBool(value) ? 1 : 0;
-      break;
-    case TIMESTAMPTZOID:
-      cell->number = from_timestamptz(DatumGetTimestampTz(value));
-      break;
-    case TEXTOID: {
-      text* t = DatumGetTextPP(value);
-      cell->data = VARDATA_ANY(t);
-      cell->size = VARSIZE_ANY_EXHDR(t);
-      break;
-    }
-    case JSONBOID:
-      cell->data = reinterpret_cast<const char*>(tokens_of(value, &cell->size));
-      break;
-    default:
-      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected result type %u", type)));
-  }
-}
-
-}  // namespace
 
 Microseconds from_timestamptz(TimestampTz time) {
   if (TIMESTAMP_NOT_FINITE(time)) return time;  // the least and the greatest int64 on both sides
