@@ -18,23 +18,19 @@ INSERT INTO bench.balances SELECT n::text, 100000000 FROM generate_series({FIRST
 GRANT SELECT, INSERT, UPDATE ON bench.balances, bench.ledger TO {APPLICATION};
 """
 
-# The other does what use_credits_validated does: a lock, idempotency, the subscription, lots in burn order with their
-# expiry, a ledger, and what burnt what.
+# The other does what use_credits_validated does, on tables of the same shape, constraints and indexes: a lock,
+# idempotency, the subscription, lots in burn order with their expiry, a ledger, and what burnt what.
 SAME = f"""
-CREATE TABLE bench.accounts (user_id text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0), held bigint NOT NULL DEFAULT 0,
-    last_transaction_id bigint NOT NULL DEFAULT 0, updated_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 70);
-CREATE TABLE bench.lots (user_id text NOT NULL, lot_id bigint NOT NULL, amount bigint NOT NULL, remaining bigint NOT NULL CHECK (remaining >= 0),
-    priority integer NOT NULL DEFAULT 50, requires_subscription boolean NOT NULL, expires_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, lot_id)) WITH (fillfactor = 70);
-CREATE TABLE bench.transactions (user_id text NOT NULL, transaction_id bigint NOT NULL, amount bigint NOT NULL, balance_after bigint NOT NULL,
-    description text, idempotency_key text, metadata jsonb NOT NULL, created_at timestamptz NOT NULL, PRIMARY KEY (user_id, transaction_id));
-CREATE TABLE bench.burns (user_id text NOT NULL, transaction_id bigint NOT NULL, lot_id bigint NOT NULL, amount bigint NOT NULL,
-    PRIMARY KEY (user_id, transaction_id, lot_id));
-CREATE TABLE bench.requests (user_id text NOT NULL, idempotency_key text NOT NULL, request_hash text NOT NULL, answer jsonb NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, idempotency_key));
-INSERT INTO bench.accounts SELECT n::text, 200000000 FROM generate_series({FIRST}, {LAST}) n;
-INSERT INTO bench.lots SELECT n::text, l, 100000000, 100000000, 50, l = 1, CASE l WHEN 1 THEN now() + interval '20 days' END
-  FROM generate_series({FIRST}, {LAST}) n, generate_series(1, 2) l;
+CREATE TABLE bench.accounts (LIKE credit_accounts INCLUDING ALL) WITH (fillfactor = 70);
+CREATE TABLE bench.lots (LIKE credit_grants INCLUDING ALL) WITH (fillfactor = 70);
+CREATE TABLE bench.transactions (LIKE credit_transactions INCLUDING ALL);
+CREATE TABLE bench.burns (LIKE credit_burns INCLUDING ALL);
+CREATE TABLE bench.requests (LIKE credit_requests INCLUDING ALL);
+INSERT INTO bench.accounts SELECT * FROM credit_accounts;
+INSERT INTO bench.lots SELECT * FROM credit_grants;
+INSERT INTO bench.transactions SELECT * FROM credit_transactions;
+INSERT INTO bench.burns SELECT * FROM credit_burns;
+INSERT INTO bench.requests SELECT * FROM credit_requests;
 
 CREATE FUNCTION bench.use_credits(user_id text, amount bigint, description text, idempotency_key text, metadata jsonb DEFAULT '{{}}')
     RETURNS jsonb LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -51,13 +47,15 @@ DECLARE
     burns   jsonb := '[]';
     free    bigint := 0;
     number  bigint;
+    bound   bigint := 0;
+    place   integer := 0;
     answer  jsonb;
 BEGIN
     IF use_credits.amount IS NULL OR use_credits.amount < 1 THEN
         RAISE EXCEPTION 'amount must be at least 1';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended(use_credits.user_id, 0));
-    SELECT a.balance, a.held, a.last_transaction_id INTO account
+    SELECT a.balance, a.held, a.debt, a.subscription_credits, a.next_due_at, a.last_transaction_id INTO account
       FROM bench.accounts a WHERE a.user_id = use_credits.user_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN jsonb_build_object('success', false, 'status', 'insufficient_credits', 'reason', 'unknown_user');
@@ -71,36 +69,44 @@ BEGIN
         RETURN jsonb_build_object('success', false, 'status', 'exists_with_different_request');
     END IF;
     now := clock_timestamp();
+    IF account.next_due_at <= now THEN
+        RAISE EXCEPTION 'what lapses is not part of this';
+    END IF;
     SELECT coalesce(bool_or(s.status IN ('active', 'trialing') AND s.current_period_end > now), false) INTO access
       FROM public.user_subscriptions s WHERE s.user_id = use_credits.user_id;
     number := account.last_transaction_id + 1;
     FOR lot IN
-        SELECT l.lot_id, l.remaining FROM bench.lots l
-         WHERE l.user_id = use_credits.user_id AND l.remaining > 0 AND (l.expires_at IS NULL OR l.expires_at > now)
+        SELECT l.grant_id, l.remaining - l.held AS free, l.requires_subscription FROM bench.lots l
+         WHERE l.user_id = use_credits.user_id AND l.live AND l.started AND (l.expires_at IS NULL OR l.expires_at > now)
            AND (access OR NOT l.requires_subscription)
-         ORDER BY l.priority, l.expires_at NULLS LAST, l.created_at, l.lot_id FOR NO KEY UPDATE
+         ORDER BY l.priority, l.expires_at NULLS LAST, l.created_at, l.grant_id FOR NO KEY UPDATE
     LOOP
-        free := free + lot.remaining;
-        IF missing > 0 THEN
-            burnt := least(missing, lot.remaining);
-            UPDATE bench.lots l SET remaining = l.remaining - burnt WHERE l.user_id = use_credits.user_id AND l.lot_id = lot.lot_id;
-            INSERT INTO bench.burns VALUES (use_credits.user_id, number, lot.lot_id, burnt);
-            burns := burns || jsonb_build_object('grant_id', lot.lot_id, 'amount', burnt);
+        free := free + lot.free;
+        IF missing > 0 AND lot.free > 0 THEN
+            burnt := least(missing, lot.free);
+            UPDATE bench.lots l SET remaining = l.remaining - burnt, spent = l.spent + burnt, live = l.remaining > burnt
+             WHERE l.user_id = use_credits.user_id AND l.grant_id = lot.grant_id;
+            place := place + 1;
+            INSERT INTO bench.burns VALUES (use_credits.user_id, number, lot.grant_id, burnt, place);
+            burns := burns || jsonb_build_object('grant_id', lot.grant_id, 'amount', burnt);
+            bound := bound + CASE WHEN lot.requires_subscription THEN burnt ELSE 0 END;
             missing := missing - burnt;
         END IF;
     END LOOP;
-    IF missing > 0 THEN
+    IF missing > 0 OR account.debt > 0 THEN
         RAISE EXCEPTION 'insufficient credits';
     END IF;
-    UPDATE bench.accounts a SET balance = a.balance - use_credits.amount, last_transaction_id = number, updated_at = now
+    UPDATE bench.accounts a SET balance = a.balance - use_credits.amount, last_transaction_id = number, last_entry_at = now,
+           subscription_credits = a.subscription_credits - bound
      WHERE a.user_id = use_credits.user_id;
-    INSERT INTO bench.transactions
-    VALUES (use_credits.user_id, number, -use_credits.amount, account.balance - use_credits.amount, use_credits.description,
-            use_credits.idempotency_key, use_credits.metadata, now);
+    INSERT INTO bench.transactions (user_id, transaction_id, transaction_type, amount, balance_after, description, idempotency_key,
+                                    metadata, effective_at, created_at)
+    VALUES (use_credits.user_id, number, 'usage', -use_credits.amount, account.balance - use_credits.amount, use_credits.description,
+            use_credits.idempotency_key, use_credits.metadata, now, now);
     answer := jsonb_build_object('success', true, 'status', 'charged', 'transaction_id', number, 'charged', use_credits.amount,
                                  'balance', account.balance - use_credits.amount, 'held', account.held,
                                  'available', free - use_credits.amount, 'burns', burns);
-    INSERT INTO bench.requests VALUES (use_credits.user_id, use_credits.idempotency_key, hash, answer);
+    INSERT INTO bench.requests VALUES (use_credits.user_id, use_credits.idempotency_key, 'use_credits', hash, answer);
     RETURN answer;
 END
 $$;
