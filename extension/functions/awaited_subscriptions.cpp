@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::awaited {
@@ -42,6 +43,8 @@ pg::Statement delete_told(
     " WHERE a.user_id = k.user_id AND a.stripe_subscription_id = k.subscription");
 pg::Statement select(
     "SELECT DISTINCT a.user_id FROM @awaited_subscriptions a WHERE a.user_id = ANY ($1) AND a.livemode = $2");
+
+pg::RowReader awaited_by("awaited_subscriptions", "awaited_subscriptions_pkey", "livemode");
 
 }  // namespace
 
@@ -92,7 +95,11 @@ std::set<std::string> read(const std::set<std::string>& users, bool live) {
 }
 
 bool read(const std::string& user_id, bool live) {
-  return !read(std::set<std::string>{user_id}, live).empty();
+  if (!awaited_by.usable()) return !read(std::set<std::string>{user_id}, live).empty();
+  const pg::Rows rows = awaited_by.find({pg::parameter(user_id)});
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.flag(i, 0) == live) return true;
+  return false;
 }
 
 }  // namespace billing::awaited

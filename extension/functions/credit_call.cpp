@@ -9,6 +9,7 @@
 #include "functions/credit_store.hpp"
 #include "functions/stored_access.hpp"
 #include "functions/subscriptions.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/row_writer.hpp"
 #include "pg/spi.hpp"
 
@@ -23,9 +24,8 @@ pg::Statement find_requests(
     "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
     " FROM unnest($1, $2) k(user_id, key)"
     " JOIN @credit_requests r ON r.user_id = k.user_id AND r.idempotency_key = k.key");
-pg::Statement find_request(
-    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
-    " FROM @credit_requests r WHERE r.user_id = $1 AND r.idempotency_key = $2");
+pg::RowReader kept_request("credit_requests", "credit_requests_pkey",
+                           "user_id idempotency_key operation request_hash answer");
 pg::RowWriter request_row("credit_requests", "credit_requests_pkey", 6);
 pg::Statement insert_requests(
     "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
@@ -127,8 +127,9 @@ Answers::Answers(const std::vector<const Request*>& requests) {
     keys.push_back(request->key);
   }
   if (users.empty()) return;
-  const pg::Rows rows =
-      users.size() == 1 ? find_request.run(users[0], keys[0]) : find_requests.run(users, keys);
+  const pg::Rows rows = users.size() == 1 && kept_request.usable()
+                            ? kept_request.find({pg::parameter(users[0]), pg::parameter(keys[0])})
+                            : find_requests.run(users, keys);
   for (std::size_t i = 0; i < rows.size(); ++i)
     kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.text(i, 4)};
 }

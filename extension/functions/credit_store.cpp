@@ -4,6 +4,7 @@
 
 #include "core/credit_alarm.hpp"
 #include "functions/test_clocks.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::store {
@@ -32,7 +33,13 @@ pg::Statement insert_accounts(
   "g.metadata::text, "                                                                                \
   "g.created_at"
 pg::Statement live_lots(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = ANY ($1) AND g.live");
-pg::Statement live_lots_of(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = $1 AND g.live");
+// The same columns. Only live lots are in the index.
+pg::RowReader live_lots_of(
+    "credit_grants", "credit_grants_live_idx",
+    "user_id grant_id amount remaining held spent lapsed reversed reversal_target reversal_debt started "
+    "voided "
+    "category priority effective_at expires_at requires_subscription stripe_subscription_id source grant_key "
+    "stripe_invoice_id series cycle_start rollover rule description metadata created_at");
 pg::Statement lots_by_id(LOT_COLUMNS
                          " FROM unnest($1, $2) k(user_id, id) JOIN @credit_grants g"
                          "  ON g.user_id = k.user_id AND g.grant_id = k.id");
@@ -186,6 +193,15 @@ std::set<std::string> users_of(const Accounts& accounts) {
   return users;
 }
 
+void add_live_lots(Accounts& accounts) {
+  if (accounts.empty()) return;
+  auto& [user, account] = *accounts.begin();
+  if (accounts.size() == 1 && live_lots_of.usable())
+    add(account, live_lots_of.find({pg::parameter(user)}));
+  else
+    add(accounts, live_lots.run(pg::texts(users_of(accounts))));
+}
+
 template <typename Values, typename Value>
 void run_pairs(Accounts& accounts, pg::Statement& statement, const PerUser<Value>& pairs) {
   pg::Texts users;
@@ -214,10 +230,7 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait, const 
     if (!absent.empty()) insert_accounts.run(pg::texts(absent));
     take(accounts, statement.run(pg::texts(rest)));
   }
-  if (accounts.size() == 1)
-    add(accounts.begin()->second, live_lots_of.run(accounts.begin()->first));
-  else if (!accounts.empty())
-    add(accounts, live_lots.run(pg::texts(users_of(accounts))));
+  add_live_lots(accounts);
   for (const auto& [user, time] : test_clocks::times(users, settings.access))
     if (const auto found = accounts.find(user); found != accounts.end()) found->second.frozen_time = time;
   return accounts;
@@ -238,7 +251,7 @@ Accounts read(const std::set<std::string>& users, Instant at) {
   Accounts accounts;
   take(accounts, read_accounts.run(pg::texts(users)));
   if (accounts.empty()) return accounts;
-  add(accounts, live_lots.run(pg::texts(users_of(accounts))));
+  add_live_lots(accounts);
   add_open_holds(accounts);
   const Instant last = std::max(at, pg::from_timestamptz(GetCurrentTimestamp()));
   for (auto& [user, account] : accounts)

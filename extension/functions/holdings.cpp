@@ -7,6 +7,7 @@
 #include "functions/stripe_entitlements.hpp"
 #include "functions/subscriptions.hpp"
 #include "functions/test_clocks.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::holdings {
@@ -16,6 +17,21 @@ namespace {
 pg::Statement settings_by_hand(
     "SELECT e.feature, e.setting::text FROM @user_entitlements e"
     " WHERE e.user_id = $1 AND (e.until IS NULL OR e.until > $2)");
+
+pg::RowReader all_by_hand("user_entitlements", "user_entitlements_pkey", "feature setting until");
+
+// What is set by hand and has not ended.
+void add_settings(Found& found, const std::string& user_id, Instant now) {
+  const bool direct = all_by_hand.usable();
+  const pg::Rows rows =
+      direct ? all_by_hand.find({pg::parameter(user_id)}) : settings_by_hand.run(user_id, pg::Time{now});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (direct && rows.maybe_number(i, 2).value_or(kEndOfTime) <= now) continue;
+    UserSetting setting;
+    if (!rows.null(i, 1)) setting.feature = parse_feature(rows.text(i, 0), parse_json(rows.view(i, 1)));
+    found.holdings.by_hand[rows.text(i, 0)] = std::move(setting);
+  }
+}
 
 std::shared_ptr<const Plans> plans_of(const Settings& settings) {
   static const auto none = std::make_shared<const Plans>();
@@ -66,12 +82,7 @@ Found read(const std::string& user_id, const Settings& settings, Instant now) {
   add_plans(found, std::move(owned[user_id]), access_grants::read(user_id),
             awaited::read(user_id, settings.live), settings, now);
   found.holdings.stripe_features = stripe_entitlements::read(user_id, settings.live);
-  const pg::Rows rows = settings_by_hand.run(user_id, pg::Time{now});
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    UserSetting setting;
-    if (!rows.null(i, 1)) setting.feature = parse_feature(rows.text(i, 0), parse_json(rows.view(i, 1)));
-    found.holdings.by_hand[rows.text(i, 0)] = std::move(setting);
-  }
+  add_settings(found, user_id, now);
   return found;
 }
 

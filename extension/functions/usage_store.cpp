@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 #include "pg/time_zone.hpp"
 
@@ -42,6 +43,19 @@ pg::Statement select_use(
     "  FROM @usage_records b WHERE b.user_id = r.user_id AND b.refers_to = r.record_id), 0)::bigint"
     " FROM @usage_records r WHERE r.user_id = $1 AND r.record_id = $2");
 
+pg::RowReader windows_of("usage_windows", "usage_windows_pkey",
+                         "feature kind window_start window_end time_zone used updated_at");
+
+// How long a window that is over matters, as above.
+Instant remembered(std::string_view kind) {
+  const int days = kind == "day"     ? 3
+                   : kind == "week"  ? 9
+                   : kind == "month" ? 33
+                   : kind == "year"  ? 368
+                                     : 1100;
+  return instant(days * Seconds{86400});
+}
+
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
@@ -66,8 +80,15 @@ Row row_from(const pg::Rows& rows, std::size_t i) {
 
 std::vector<Row> read(const std::string& user_id, const std::string& feature, Instant now) {
   std::vector<Row> found;
-  const pg::Rows rows = select_recent.run(user_id, feature, pg::Time{now});
-  for (std::size_t i = 0; i < rows.size(); ++i) found.push_back(row_from(rows, i));
+  if (feature.empty() || !windows_of.usable()) {
+    const pg::Rows rows = select_recent.run(user_id, feature, pg::Time{now});
+    for (std::size_t i = 0; i < rows.size(); ++i) found.push_back(row_from(rows, i));
+    return found;
+  }
+  const pg::Rows rows = windows_of.find({pg::parameter(user_id), pg::parameter(feature)});
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows.null(i, 3) || rows.number(i, 3) > now - remembered(rows.view(i, 1)))
+      found.push_back(row_from(rows, i));
   return found;
 }
 

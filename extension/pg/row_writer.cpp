@@ -83,6 +83,7 @@ bool RowWriter::usable() {
     if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return false;
     Relation relation = table_open(table, RowExclusiveLock);
     const TupleDesc description = RelationGetDescr(relation);
+    // A distributed table, whose rows lie elsewhere, has a trigger too.
     const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
                        relation->rd_rules == nullptr && description->natts == columns_ &&
                        !(description->constr != nullptr && description->constr->has_generated_stored);
