@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "core/stripe_entitlements.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::stripe_entitlements {
@@ -30,6 +31,19 @@ pg::Statement select_active(
     "  AND NOT EXISTS (SELECT FROM @stripe_objects c WHERE c.stripe_account = o.stripe_account"
     "   AND c.livemode = o.livemode AND c.object_type = 'customer' AND c.object_id = o.stripe_customer_id"
     "   AND c.deleted)");
+
+// Whether there is anything to join: for most users there is not.
+pg::RowReader customers_of("stripe_customer_links", "stripe_customer_links_user_idx", "stripe_customer_id");
+pg::RowReader summaries_of("stripe_objects", "stripe_objects_customer_idx", "livemode");
+
+bool may_have_any(const std::string& user_id) {
+  if (!customers_of.usable() || !summaries_of.usable()) return true;
+  const pg::Rows customers = customers_of.find({pg::parameter(user_id)});
+  for (std::size_t i = 0; i < customers.size(); ++i)
+    if (!summaries_of.find({pg::parameter(customers.view(i, 0)), pg::parameter(kEntitlementSummary)}).empty())
+      return true;
+  return false;
+}
 
 StripeEntitlements known_from(const pg::Rows& rows, std::size_t row, std::size_t column) {
   if (rows.null(row, column + 1)) return {};
@@ -61,6 +75,7 @@ void follow(const std::vector<Work*>& works) {
 
 std::set<std::string> read(const std::string& user_id, bool live) {
   std::set<std::string> keys;
+  if (!may_have_any(user_id)) return keys;
   const pg::Rows rows = select_active.run(user_id, live);
   for (std::size_t i = 0; i < rows.size(); ++i)
     keys.merge(active_features(known_from(rows, i, 1), parse_json(rows.view(i, 0))));
