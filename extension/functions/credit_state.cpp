@@ -134,7 +134,6 @@ AccountRow::Coverage coverage_of(Amount credits, text* subscription, const Stand
   if (subscription == nullptr) return Coverage::unknown;
   const int size = static_cast<int>(VARSIZE_ANY_EXHDR(subscription));
   if (size == 0) return Coverage::all;
-  if (standing.state == nullptr) return Coverage::unknown;
   return gives_access(standing.state, VARDATA_ANY(subscription), size) ? Coverage::all : Coverage::none;
 }
 

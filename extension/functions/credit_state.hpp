@@ -27,7 +27,7 @@ Balances read_balances_at(const std::string& user_id, const Settings& settings, 
 struct Standing {
   TimestampTz now = 0;  // the user's own
   bool has_access = false;
-  const Jsonb* state = nullptr;  // as it is stored; null where it was computed
+  const Jsonb* state = nullptr;
 };
 
 // What such a state says about credits: from the account's row alone where that tells enough, otherwise

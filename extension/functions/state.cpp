@@ -34,8 +34,6 @@ Question question(FunctionCallInfo fcinfo, bool with_instant) {
   return q;
 }
 
-// The probe, and through SPI where the probe finds nothing or may not look: on a distributed table the local
-// one is an empty shell.
 CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
   const char* user_id = q.user_id.data();
   const std::size_t length = q.user_id.size();
@@ -61,19 +59,22 @@ struct Answer {
   TimestampTz time = 0;  // the user's own
 };
 
-Answer compute(const Question& q, const Settings& rules, bool cached) {
+// `probed` is what the probe of the cache has found; null where nobody wants to know of the cache.
+Answer compute(const Question& q, const Settings& rules, const CachedRow* probed) {
   Answer answer;
   answer.time = q.at;
   pg::Session session(q.schema, pg::Session::Access::read_only);
   const Instant now = pg::from_timestamptz(q.at);
-  if (cached && !q.bypass) {
-    const pg::Rows rows = read_cached.run(q.user_id, pg::Time{now}, rules.generation);
-    if (!rows.empty()) {
-      answer.json = rows.text(0, 0);
-      answer.has_access = rows.flag(0, 1);
-      if (const auto frozen = rows.maybe_number(0, 2)) answer.time = pg::to_timestamptz(*frozen);
-      pg::count_cache_hit();
-      return answer;
+  if (probed != nullptr) {
+    if (probed->result == CachedRow::Result::unusable) {
+      const pg::Rows rows = read_cached.run(q.user_id, pg::Time{now}, rules.generation);
+      if (!rows.empty()) {
+        answer.json = rows.text(0, 0);
+        answer.has_access = rows.flag(0, 1);
+        if (const auto frozen = rows.maybe_number(0, 2)) answer.time = pg::to_timestamptz(*frozen);
+        pg::count_cache_hit();
+        return answer;
+      }
     }
     pg::count_cache_miss();
     pg::note_user(q.user_id.data(), q.user_id.size());
@@ -90,26 +91,22 @@ Answer compute(const Question& q, const Settings& rules, bool cached) {
 
 Answer answer(const Question& q, bool want_state) {
   const Settings& rules = settings(q.schema);
-  if (!q.bypass) {
-    const CachedRow row = look_up(q, rules, want_state);
-    if (row.result == CachedRow::Result::hit) {
-      pg::count_cache_hit();
-      Answer hit;
-      hit.has_access = row.has_access;
-      hit.time = row.time;
-      hit.stored = row.state;
-      return hit;
-    }
-  }
-  return compute(q, rules, true);
+  if (q.bypass) return compute(q, rules, nullptr);
+  const CachedRow row = look_up(q, rules, want_state);
+  if (row.result != CachedRow::Result::hit) return compute(q, rules, &row);
+  pg::count_cache_hit();
+  Answer hit;
+  hit.has_access = row.has_access;
+  hit.time = row.time;
+  hit.stored = row.state;
+  return hit;
 }
 
 // The cache holds no credits: every debit would rewrite it.
-std::optional<credits::Balances> credits_now(const Question& q, const Answer& state) {
+std::optional<credits::Balances> credits_now(const Question& q, const Answer& state, const Jsonb* jsonb) {
   const Settings& rules = settings(q.schema);
   if (!q.bypass)
-    return credits::current_balances(q.schema, q.user_id, rules,
-                                     {state.time, state.has_access, state.stored});
+    return credits::current_balances(q.schema, q.user_id, rules, {state.time, state.has_access, jsonb});
   pg::Session session(q.schema, pg::Session::Access::read_only);
   return credits::read_balances_at(q.user_id, rules, pg::from_timestamptz(q.at),
                                    pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
@@ -136,9 +133,11 @@ Datum with_credits(Jsonb* state, bool has_access, const credits::Balances& found
 PG_BILLING_FUNCTION(get_user_subscription_state) {
   const Question q = question(fcinfo, true);
   const Answer found = answer(q, true);
-  const Datum state = found.stored != nullptr ? JsonbPGetDatum(found.stored) : jsonb_datum(found.json);
-  const std::optional<credits::Balances> credits = credits_now(q, found);
-  return credits ? with_credits(DatumGetJsonbP(state), found.has_access, *credits) : state;
+  // What jsonb_datum() makes is not toasted.
+  Jsonb* state = found.stored != nullptr ? found.stored
+                                         : reinterpret_cast<Jsonb*>(DatumGetPointer(jsonb_datum(found.json)));
+  const std::optional<credits::Balances> credits = credits_now(q, found, state);
+  return credits ? with_credits(state, found.has_access, *credits) : JsonbPGetDatum(state);
 }
 
 PG_BILLING_FUNCTION(has_active_subscription) {
@@ -149,7 +148,7 @@ PG_BILLING_FUNCTION(require_subscription) {
   const Question q = question(fcinfo, false);
   if (answer(q, false).has_access) PG_RETURN_VOID();
   // The refusal says why, so it is worth a computation.
-  const Answer refused = compute(q, settings(q.schema), false);
+  const Answer refused = compute(q, settings(q.schema), nullptr);
   Json detail = {{"user_id", q.user_id}, {"reason", refused.reason}, {"next_step", refused.next_step}};
   throw pg::SqlError(MAKE_SQLSTATE('P', 'T', '4', '0', '2'),
                      "subscription required: " + q.user_id + " has no access (" + refused.reason + ")",

@@ -15,8 +15,8 @@ struct UserTable {
 };
 
 // Looks up the user's rows with the active snapshot and hands each to `read`, which may only copy out of it
-// and says whether it wants more. `unusable`: row-level security applies to the caller, or the table is not
-// there, so only SPI may read. Raises when the caller may not SELECT from the table. To be called under
+// and says whether it wants more. `unusable`: row-level security applies to the caller, or the rows are not
+// here, so only SPI may read. Raises when the caller may not SELECT from the table. To be called under
 // guard().
 template <typename Read>
 Probe probe_user_rows(Oid schema, UserTable& of, const char* user_id, size_t length, Read read) {
@@ -27,6 +27,11 @@ Probe probe_user_rows(Oid schema, UserTable& of, const char* user_id, size_t len
     aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, of.table.name());
   if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return Probe::unusable;
   Relation relation = table_open(table, AccessShareLock);
+  // Of a distributed table, which has a trigger, the local one is an empty shell.
+  if (relation->trigdesc != nullptr) {
+    table_close(relation, AccessShareLock);
+    return Probe::unusable;
+  }
   Relation key_index = index_open(index, AccessShareLock);
   TupleTableSlot* slot = table_slot_create(relation, nullptr);
   ScanKeyData key;
