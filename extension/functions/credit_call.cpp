@@ -21,7 +21,7 @@ constexpr std::size_t kMaxMetadataBytes = 16384;
 constexpr std::size_t kMaxKeyBytes = 255;
 
 pg::Statement find_requests(
-    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer::text"
+    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer"
     " FROM unnest($1, $2) k(user_id, key)"
     " JOIN @credit_requests r ON r.user_id = k.user_id AND r.idempotency_key = k.key");
 pg::RowReader kept_request("credit_requests", "credit_requests_pkey",
@@ -131,7 +131,7 @@ Answers::Answers(const std::vector<const Request*>& requests) {
                             ? kept_request.find({pg::parameter(users[0]), pg::parameter(keys[0])})
                             : find_requests.run(users, keys);
   for (std::size_t i = 0; i < rows.size(); ++i)
-    kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.text(i, 4)};
+    kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.document(i, 4)};
 }
 
 std::optional<Json> Answers::find(const Request& request) const {
@@ -139,7 +139,7 @@ std::optional<Json> Answers::find(const Request& request) const {
   if (request.key.empty() || found == kept_.end()) return std::nullopt;
   const Kept& kept = found->second;
   if (kept.operation == request.operation && kept.hash == sha256_hex(to_text(request.body)))
-    return parse_json(kept.answer);
+    return kept.answer;
   Json answer =
       refusal("exists_with_different_request", "idempotency_key_reused", "use_another_idempotency_key");
   answer["idempotency_key"] = request.key;
@@ -149,8 +149,8 @@ std::optional<Json> Answers::find(const Request& request) const {
 
 void Answers::keep(const Request& request, const Json& answer) {
   if (request.key.empty()) return;
-  kept_[{request.user_id, request.key}] = {request.operation, sha256_hex(to_text(request.body)),
-                                           to_text(answer), true};
+  kept_[{request.user_id, request.key}] = {request.operation, sha256_hex(to_text(request.body)), answer,
+                                           true};
 }
 
 void Answers::save() const {
@@ -161,7 +161,7 @@ void Answers::save() const {
     keys.push_back(key.second);
     operations.push_back(kept.operation);
     hashes.push_back(kept.hash);
-    answers.push_back(kept.answer);
+    answers.push_back(to_text(kept.answer));
   }
   // What is charged and what is counted have locks of their own, so that the same key may come to both at
   // once.

@@ -45,7 +45,7 @@ class Answers {
   struct Kept {
     std::string operation;
     std::string hash;
-    std::string answer;
+    Json answer;
     bool is_new = false;
   };
   std::map<std::pair<std::string, std::string>, Kept> kept_;  // by user and key

@@ -29,8 +29,8 @@ pg::Statement insert_accounts(
   "SELECT g.user_id, g.grant_id, g.amount, g.remaining, g.held, g.spent, g.lapsed, g.reversed, "      \
   "g.reversal_target, g.reversal_debt, g.started, g.voided, g.category, g.priority, g.effective_at, " \
   "g.expires_at, g.requires_subscription, g.stripe_subscription_id, g.source, g.grant_key, "          \
-  "g.stripe_invoice_id, g.series, g.cycle_start, g.rollover, g.rule::text, g.description, "           \
-  "g.metadata::text, "                                                                                \
+  "g.stripe_invoice_id, g.series, g.cycle_start, g.rollover, g.rule, g.description, "                 \
+  "g.metadata, "                                                                                      \
   "g.created_at"
 pg::Statement live_lots(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = ANY ($1) AND g.live");
 // The same columns. Only live lots are in the index.
@@ -102,9 +102,9 @@ Lot lot_from(const pg::Rows& rows, std::size_t i) {
     lot.rollover.kind = Rollover::Kind::all;
   else if (rows.number(i, 23) > 0)
     lot.rollover = {Rollover::Kind::limited, rows.number(i, 23)};
-  if (!rows.null(i, 24)) lot.rule = parse_json(rows.view(i, 24));
+  if (!rows.null(i, 24)) lot.rule = rows.document(i, 24);
   lot.description = rows.text(i, 25);
-  lot.metadata = parse_json(rows.view(i, 26));
+  lot.metadata = rows.document(i, 26);
   lot.created_at = rows.number(i, 27);
   return lot;
 }

@@ -15,7 +15,7 @@ namespace billing::holdings {
 namespace {
 
 pg::Statement settings_by_hand(
-    "SELECT e.feature, e.setting::text FROM @user_entitlements e"
+    "SELECT e.feature, e.setting FROM @user_entitlements e"
     " WHERE e.user_id = $1 AND (e.until IS NULL OR e.until > $2)");
 
 pg::RowReader all_by_hand("user_entitlements", "user_entitlements_pkey", "feature setting until");
@@ -28,7 +28,7 @@ void add_settings(Found& found, const std::string& user_id, Instant now) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (direct && rows.maybe_number(i, 2).value_or(kEndOfTime) <= now) continue;
     UserSetting setting;
-    if (!rows.null(i, 1)) setting.feature = parse_feature(rows.text(i, 0), parse_json(rows.view(i, 1)));
+    if (!rows.null(i, 1)) setting.feature = parse_feature(rows.text(i, 0), rows.document(i, 1));
     found.holdings.by_hand[rows.text(i, 0)] = std::move(setting);
   }
 }

@@ -1,5 +1,6 @@
 #include "pg/row_reader.hpp"
 
+#include "pg/document.hpp"
 #include "pg/encode.hpp"
 
 namespace billing::pg {
@@ -30,12 +31,10 @@ void copy(Datum value, Oid type, Cell* cell) {
       cell->data = pnstrdup(VARDATA_ANY(found), cell->size);
       break;
     }
-    case JSONBOID: {
-      Jsonb* found = DatumGetJsonbP(value);
-      cell->data = JsonbToCString(nullptr, &found->root, static_cast<int>(VARSIZE(found)));
-      cell->size = std::strlen(cell->data);
+    case JSONBOID:
+      cell->data = reinterpret_cast<const char*>(
+          tokens_of(PointerGetDatum(PG_DETOAST_DATUM_COPY(value)), &cell->size));
       break;
-    }
     default:
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected column type %u", type)));
   }
