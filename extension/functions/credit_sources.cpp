@@ -8,7 +8,7 @@ namespace billing::credits::follow {
 
 namespace {
 
-#define SOURCE_COLUMNS                                                                              \
+#define SOURCE_COLUMNS                                                                        \
   "SELECT o.stripe_account, o.object_type, o.object_id, o.stripe_customer_id, o.object FROM " \
   "@stripe_objects o "
 pg::Statement sources_by_id(SOURCE_COLUMNS

@@ -18,8 +18,8 @@ Session* current_session = nullptr;
 constexpr char kSearchPath[] = "pg_catalog, pg_temp";
 
 // In force while a plan is made. Every statement finds its rows through an index, and its plan is kept: one
-// made while the tables were still empty, or while nothing had been refunded yet, must not scan them, nor a
-// whole index, for ever.
+// made while the tables were still empty, or while they held nothing of some kind yet, must not scan them,
+// nor a whole index, for ever.
 struct PlannerSetting {
   const char* name;
   const char* value;
