@@ -78,8 +78,9 @@ bool RowWriter::usable() {
   return guard([&] {
     const Oid table = table_.oid(schema);
     if (table == InvalidOid || key_.oid(schema) == InvalidOid) return false;
-    if (pg_class_aclcheck(table, GetUserId(), ACL_INSERT | ACL_UPDATE | ACL_SELECT) != ACLCHECK_OK)
-      return false;
+    // All of them: pg_class_aclcheck() is content with any.
+    constexpr AclMode kWanted = ACL_INSERT | ACL_UPDATE | ACL_SELECT;
+    if (pg_class_aclmask(table, GetUserId(), kWanted, ACLMASK_ALL) != kWanted) return false;
     if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return false;
     Relation relation = table_open(table, RowExclusiveLock);
     const TupleDesc description = RelationGetDescr(relation);
