@@ -284,9 +284,9 @@ def test_what_waits_for_a_link_that_its_object_does_not_name_yet_is_applied_firs
     database.process(told(1, "created", "needs_response"))
     database.execute("CREATE TABLE kept AS SELECT * FROM {s}.stripe_objects WHERE object_id = 'dp_1'")
     database.process(told(2, "updated", "under_review"))
-    database.execute("""DELETE FROM {s}.stripe_objects WHERE object_id = 'dp_1';
-                        INSERT INTO {s}.stripe_objects SELECT * FROM kept;
-                        INSERT INTO {s}.stripe_customer_links (stripe_customer_id) VALUES ('cus_ada');
+    snapshot = "object, event_id, event_created, finality, origin, lifecycle, stripe_customer_id"
+    database.execute(f"UPDATE {{s}}.stripe_objects SET ({snapshot}) = (SELECT {snapshot} FROM kept) WHERE object_id = 'dp_1'")
+    database.execute("""INSERT INTO {s}.stripe_customer_links (stripe_customer_id) VALUES ('cus_ada');
                         UPDATE {s}.stripe_events SET waiting_for = 'link:cus_ada', stripe_customer_id = 'cus_ada',
                                next_retry_at = now() WHERE stripe_event_id = 'evt_2'""")
     assert database.value("SELECT stripe_customer_id IS NULL FROM {s}.stripe_objects WHERE object_id = 'dp_1'")
