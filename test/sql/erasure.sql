@@ -10,7 +10,7 @@ SELECT t.charge(id, customer, jsonb_build_object('billing_details', jsonb_build_
     'payment_method_details', jsonb_build_object('type', 'card', 'card', jsonb_build_object('brand', 'visa', 'fingerprint', fingerprint, 'last4', '4242'))))
 $$;
 -- Every line of every table that tells who she was.
-CREATE FUNCTION t.traces(pattern text DEFAULT 'ada@example.com|Ada|4242|card_of_ada|Countess') RETURNS TABLE (place text, line text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION t.traces(pattern text DEFAULT 'ada@example.com|Ada|\y4242\y|card_of_ada|Countess') RETURNS TABLE (place text, line text) LANGUAGE plpgsql AS $$
 BEGIN
     FOR place IN SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'e' WHERE c.relkind = 'r' AND d.classid = 'pg_class'::regclass ORDER BY 1 LOOP
         RETURN QUERY EXECUTE format('SELECT %L::text, x::text FROM %I x WHERE x::text ~ $1', place, place) USING pattern;
