@@ -25,9 +25,12 @@ pg::Statement request(
     "   requested_at = now(), next_attempt_at = excluded.next_attempt_at, attempts = 0, settled_at = NULL,"
     "   error = NULL"
     "  WHERE o.settled_at IS NOT NULL OR o.wanted_after < excluded.wanted_after");
+// What was read too early is read again, less and less often: a clock that is ahead of Stripe's must not keep
+// us asking.
 pg::Statement settle(
     "UPDATE @stripe_refetches o SET settled_at = CASE WHEN o.wanted_after < k.began THEN now() END,"
-    "  next_attempt_at = now() + interval '3 seconds', error = NULL"
+    "  next_attempt_at = now() + least(interval '1 hour',"
+    "   interval '3 seconds' * power(2, greatest(least(o.attempts, 12) - 1, 0))), error = NULL"
     " FROM unnest($1, $2, $3, $4, $5) k(account, livemode, type, id, began)"
     " WHERE " SAME_OBJECT " AND o.settled_at IS NULL");
 #undef SAME_OBJECT

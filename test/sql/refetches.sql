@@ -22,6 +22,11 @@ SELECT object_type, object_id, reason, fetch_id ~ '^fetch_[0-9]{19}$' AS numbere
 SELECT count(*) AS again FROM claim_stripe_refetches();
 SELECT outcome FROM t.process(t.event('fetch_0000000000000000001', 'customer.subscription.updated', '2026-01-02', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"quantity": 4}')));
 SELECT * FROM t.wanted();
+-- What was read too early is read again, less and less often: it may be our clock that is ahead.
+SELECT attempts, next_attempt_at - clock_timestamp() BETWEEN interval '0 seconds' AND interval '3 seconds' AS soon FROM stripe_refetches WHERE object_id = 'sub_1';
+UPDATE stripe_refetches SET attempts = 9 WHERE object_id = 'sub_1';
+SELECT outcome FROM t.process(t.event('fetch_0000000000000000002', 'customer.subscription.updated', '2026-01-02', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"quantity": 4}')));
+SELECT next_attempt_at - clock_timestamp() BETWEEN interval '12 minutes' AND interval '13 minutes' AS later FROM stripe_refetches WHERE object_id = 'sub_1';
 SELECT outcome FROM t.process(t.event('fetch_0000000000000000003', 'customer.subscription.updated', '2026-01-03', t.subscription('sub_1', 'cus_1', 'active', '2026-01-01', '2026-02-01', '{"quantity": 4}')));
 SELECT postpone_stripe_refetch('', false, 'product', 'prod_1', 'api_error: try later');
 SELECT * FROM t.wanted();
