@@ -258,7 +258,9 @@ def test_killed_three_times_while_live_webhooks_arrive(database, workers, simula
         assert (report["run_id"], report["status"]) == (1, "complete")
         simulation.ended()
         assert database.value("SELECT count(*) FROM {s}.stripe_events WHERE endpoint IS NULL OR endpoint <> 'sync'") > 100
-        until(lambda: database.value("SELECT count(*) FROM {s}.stripe_refetches WHERE settled_at IS NULL") == 0, "what is in doubt is settled", 600)
+        # What is stale by the server's clock is not so by the account's, which was behind it until now.
+        until(lambda: database.value("SELECT count(*) FROM {s}.stripe_refetches WHERE settled_at IS NULL AND reason <> 'stale'") == 0,
+              "what is in doubt is settled", 600)
         finish(database, simulation)
         assert differences(database, simulation)[:5] == []
         if OBJECTS <= 10000:
