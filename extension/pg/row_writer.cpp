@@ -6,8 +6,6 @@ namespace billing::pg {
 
 namespace {
 
-constexpr int kMaxColumns = 40;
-
 // Called under guard().
 Datum datum_for(const Parameter& value, Oid type) {
   const Datum datum = encode(value);
