@@ -67,7 +67,7 @@ BEGIN
                                                     'add_stripe_request', 'add_scheduled_phase', 'decide_stripe_request',
                                                     'request_of_subscription', 'subscription_to_change', 'repeated_request',
                                                     'stripe_request_id', 'check_request_options', 'item_to_change', 'linked_customer', 'in_live_mode', 'push_usage_of',
-                                                    'api_price', 'check_api_page',
+                                                    'api_price', 'check_api_page', 'api_page',
                                                     'apply_imported_objects', 'fix_imported_customer_links',
                                                     'lock_stripe_sync_slice', 'check_stripe_sync_owner',
                                                     'open_stripe_reconciliation', 'stripe_object_difference'))

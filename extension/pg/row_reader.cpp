@@ -1,46 +1,8 @@
 #include "pg/row_reader.hpp"
 
-#include "pg/document.hpp"
 #include "pg/encode.hpp"
 
 namespace billing::pg {
-
-namespace {
-
-// Called under guard(). What it points to must outlive the page that the row lies on.
-void copy(Datum value, Oid type, Cell* cell) {
-  switch (type) {
-    case INT8OID:
-      cell->number = DatumGetInt64(value);
-      break;
-    case INT4OID:
-      cell->number = DatumGetInt32(value);
-      break;
-    case INT2OID:
-      cell->number = DatumGetInt16(value);
-      break;
-    case BOOLOID:
-      cell->number = DatumGetBool(value) ? 1 : 0;
-      break;
-    case TIMESTAMPTZOID:
-      cell->number = from_timestamptz(DatumGetTimestampTz(value));
-      break;
-    case TEXTOID: {
-      text* found = DatumGetTextPP(value);
-      cell->size = VARSIZE_ANY_EXHDR(found);
-      cell->data = pnstrdup(VARDATA_ANY(found), cell->size);
-      break;
-    }
-    case JSONBOID:
-      cell->data = reinterpret_cast<const char*>(
-          tokens_of(PointerGetDatum(PG_DETOAST_DATUM_COPY(value)), &cell->size));
-      break;
-    default:
-      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected column type %u", type)));
-  }
-}
-
-}  // namespace
 
 bool RowReader::usable() {
   const Oid schema = Session::current().schema();
@@ -88,20 +50,8 @@ Rows RowReader::find(std::initializer_list<Parameter> key) {
       CommandCounterIncrement();
       PushActiveSnapshot(GetTransactionSnapshot());
     }
-    ScanKeyData keys[4];
-    int given = 0;
-    for (const Parameter& value : key) {
-      ScanKeyInit(&keys[given], static_cast<AttrNumber>(given + 1), BTEqualStrategyNumber,
-                  value.type == TEXTOID ? F_TEXTEQ : F_INT8EQ, encode(value));
-      keys[given++].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
-    }
     TupleTableSlot* slot = table_slot_create(relation, nullptr);
-#if PG_VERSION_NUM >= 180000
-    IndexScanDesc scan = index_beginscan(relation, index, GetActiveSnapshot(), nullptr, given, 0);
-#else
-    IndexScanDesc scan = index_beginscan(relation, index, GetActiveSnapshot(), given, 0);
-#endif
-    index_rescan(scan, keys, given, nullptr, 0);
+    IndexScanDesc scan = scan_for(relation, index, key);
     std::size_t room = 0;
     while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
       if (rows == room) {
@@ -113,8 +63,11 @@ Rows RowReader::find(std::initializer_list<Parameter> key) {
         Cell* cell = &cells[rows * static_cast<std::size_t>(count_) + static_cast<std::size_t>(i)];
         *cell = Cell{};
         const Datum value = slot_getattr(slot, numbers_[i], &cell->null);
-        if (!cell->null)
-          copy(value, TupleDescAttr(RelationGetDescr(relation), numbers_[i] - 1)->atttypid, cell);
+        if (cell->null) continue;
+        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), numbers_[i] - 1);
+        // The page that the row lies on is soon somebody else's.
+        decode(column->attbyval ? value : PointerGetDatum(PG_DETOAST_DATUM_COPY(value)), column->atttypid,
+               cell);
       }
       ++rows;
     }

@@ -14,7 +14,7 @@ class RowReader {
  public:
   static constexpr int kMaxColumns = 32;
 
-  // `columns` are names with spaces between them. jsonb becomes text, as everything else as in Rows.
+  // `columns` are names with spaces between them.
   constexpr RowReader(const char* table, const char* index, const char* columns)
       : table_(table), index_(index), columns_(columns) {}
 

@@ -149,20 +149,8 @@ void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_li
     const TupleDesc description = RelationGetDescr(relation);
     PushActiveSnapshot(GetTransactionSnapshot());
     Relation index = index_open(key_.oid(schema), RowExclusiveLock);
-    ScanKeyData keys[2];
-    int count = 0;
-    for (const Parameter& value : key) {
-      ScanKeyInit(&keys[count], static_cast<AttrNumber>(count + 1), BTEqualStrategyNumber,
-                  value.type == TEXTOID ? F_TEXTEQ : F_INT8EQ, encode(value));
-      keys[count++].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
-    }
     TupleTableSlot* found = table_slot_create(relation, nullptr);
-#if PG_VERSION_NUM >= 180000
-    IndexScanDesc scan = index_beginscan(relation, index, GetActiveSnapshot(), nullptr, count, 0);
-#else
-    IndexScanDesc scan = index_beginscan(relation, index, GetActiveSnapshot(), count, 0);
-#endif
-    index_rescan(scan, keys, count, nullptr, 0);
+    IndexScanDesc scan = scan_for(relation, index, key);
     if (!index_getnext_slot(scan, ForwardScanDirection, found))
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a locked row of \"%s\" is not there",
                                                                        RelationGetRelationName(relation))));

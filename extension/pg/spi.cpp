@@ -79,7 +79,8 @@ Datum array_datum(Datum* elements, bool* nulls, std::size_t count, Oid type, int
       construct_md_array(elements, nulls, 1, dimensions, lower, type, length, by_value, align));
 }
 
-// Called under guard().
+}  // namespace
+
 void decode(Datum value, Oid type, Cell* cell) {
   switch (type) {
     case INT8OID:
@@ -110,8 +111,6 @@ void decode(Datum value, Oid type, Cell* cell) {
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected result type %u", type)));
   }
 }
-
-}  // namespace
 
 Datum encode(const Parameter& p) {
   switch (p.kind) {
@@ -167,6 +166,23 @@ Datum encode(const Parameter& p) {
       return array_datum(elements, nulls, p.size, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
     }
   }
+}
+
+IndexScanDesc scan_for(Relation table, Relation index, std::initializer_list<Parameter> key) {
+  ScanKeyData keys[4];
+  int count = 0;
+  for (const Parameter& value : key) {
+    ScanKeyInit(&keys[count], static_cast<AttrNumber>(count + 1), BTEqualStrategyNumber,
+                value.type == TEXTOID ? F_TEXTEQ : F_INT8EQ, encode(value));
+    keys[count++].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
+  }
+#if PG_VERSION_NUM >= 180000
+  IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), nullptr, count, 0);
+#else
+  IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), count, 0);
+#endif
+  index_rescan(scan, keys, count, nullptr, 0);
+  return scan;
 }
 
 Microseconds from_timestamptz(TimestampTz time) {

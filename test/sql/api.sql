@@ -105,6 +105,7 @@ SELECT * FROM t.refusal($$SELECT api_invoices('dee', 101)$$);
 SELECT * FROM t.refusal($$SELECT api_payments('dee', 0)$$);
 SELECT * FROM t.refusal($$SELECT count_api_call('dee', 'x', 0)$$);
 SELECT * FROM t.refusal($$SELECT begin_api_checkout('', '{"most": 1}')$$);
+SELECT * FROM t.refusal($$SELECT begin_api_checkout('dora', '{"most": 1, "price": "price_course", "email": "nobody"}')$$);
 -- Who is renamed keeps the checkout that is open; who is erased has none.
 SELECT t.opened('dee', 'cs_9'), rename_user('dee', 'didi', 'test') ->> 'status';
 SELECT user_id, session_id FROM api_checkouts WHERE session_id = 'cs_9';
