@@ -29,3 +29,19 @@ def test_the_metadata_of_a_subscription_is_read_back_as_it_was(database):
     life = Life("ann", metadata=metadata)
     database.process(life.customer_created(metadata={"user_id": "ann"}), life.subscribed(), *life.first_invoice())
     assert database.value("SELECT metadata FROM {s}.user_subscriptions WHERE user_id = 'ann'") == metadata
+
+
+def test_credits_of_any_size_leave_the_stored_state_whole(database):
+    """They are put into the stored jsonb where it lies: what stands behind them must be found as before."""
+    life = Life("ann", metadata={"user_id": "ann"})
+    database.process(life.customer_created(metadata={"user_id": "ann"}), life.subscribed(), *life.first_invoice())
+    plain = database.value("SELECT state - 'credits' - 'can_use_credits' FROM {s}.subscription_cache WHERE user_id = 'ann'")
+    balance = 0
+    for digits in range(1, 17):
+        database.execute("SELECT {s}.grant_credits('ann', %s)", (10 ** (digits - 1),))
+        balance += 10 ** (digits - 1)
+        told = database.rows("SELECT s AS state, s = s::text::jsonb AS whole FROM {s}.get_user_subscription_state('ann') s")[0]
+        assert told["whole"] and told["state"]["cached"]
+        assert told["state"].pop("credits") == {"balance": balance, "held": 0, "available": balance}
+        assert told["state"].pop("can_use_credits") is True
+        assert told["state"] == plain
