@@ -62,7 +62,7 @@ class Batch {
     write_audit();
     dependencies_.park(open());
     give_up();
-    cache::store(users_, settings_, now_, news_.occasion());
+    cache::store(cache::outdated(users_, changed_, settings_, now_), settings_, now_, news_.occasion());
     news_.write();
     write_inbox();
     test_clocks::announce(moved_clocks_, settings_, now_);
@@ -258,7 +258,8 @@ class Batch {
     for (const std::string& customer : whole) following.whole_customers.insert(customer);
     for (const auto& [customer, link] : links_)
       if (link.user_id && users_.count(*link.user_id) > 0) following.user_of[customer] = *link.user_id;
-    subscriptions::follow(following, settings_.scope);
+    following.brought = dependencies_.brought();
+    changed_ = subscriptions::follow(following, settings_.scope);
   }
 
   void follow_payments() {
@@ -359,6 +360,7 @@ class Batch {
   std::map<std::string, links::Link> links_;
   std::set<std::string> newly_linked_;
   std::set<std::string> users_;
+  std::set<std::string> changed_;  // those of them whose state may be another
   std::set<std::string> moved_clocks_;
   std::vector<audit::Entry> audit_;
   Dependencies dependencies_;

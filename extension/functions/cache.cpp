@@ -9,6 +9,7 @@
 #include "functions/links.hpp"
 #include "functions/subscriptions.hpp"
 #include "functions/test_clocks.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -28,6 +29,19 @@ pg::Statement upsert(
     "  state = excluded.state, valid_from = excluded.valid_from, valid_until = excluded.valid_until,"
     "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at,"
     "  frozen_time = excluded.frozen_time");
+
+pg::RowReader stored_of("subscription_cache", "subscription_cache_pkey",
+                        "valid_from valid_until expires_at generation frozen_time");
+pg::RowReader due_of("billing_users", "billing_users_pkey", "access_due_at");
+
+// Those who are on a test clock never stand.
+bool stands(const std::string& user_id, const Settings& settings, Instant now) {
+  const pg::Rows stored = stored_of.find({pg::parameter(user_id)});
+  if (stored.empty() || stored.number(0, 3) != settings.generation || !stored.null(0, 4)) return false;
+  if (now < stored.number(0, 0) || now >= stored.number(0, 1) || now >= stored.number(0, 2)) return false;
+  const pg::Rows anchor = due_of.find({pg::parameter(user_id)});
+  return !anchor.empty() && (anchor.null(0, 0) || anchor.number(0, 0) > now);
+}
 
 Computed computed_from(const std::string& user_id, const std::vector<Subscription>& subscriptions,
                        const std::vector<AccessGrant>& grants, bool awaited, const AccessRules& rules,
@@ -63,6 +77,14 @@ void refuse_snapshots() {
   if (IsolationUsesXactSnapshot())
     throw pg::SqlError(ERRCODE_ACTIVE_SQL_TRANSACTION, "the cache cannot be written at this isolation level",
                        "Use READ COMMITTED: what is stored must be what is newest.");
+}
+
+std::set<std::string> outdated(const std::set<std::string>& users, const std::set<std::string>& changed,
+                               const Settings& settings, Instant now) {
+  std::set<std::string> found;
+  for (const std::string& user : users)
+    if (changed.count(user) > 0 || !stands(user, settings, now)) found.insert(user);
+  return found;
 }
 
 void store(const std::set<std::string>& users, const Settings& settings, Instant now,

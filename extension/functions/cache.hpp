@@ -27,6 +27,11 @@ Computed compute_at(const std::string& user_id, const Settings& settings, Instan
 // Raises where what is newest cannot be seen.
 void refuse_snapshots();
 
+// Of these users, those in `changed` and those whose stored state does not stand any more, or of whose access
+// there is something to be told.
+std::set<std::string> outdated(const std::set<std::string>& users, const std::set<std::string>& changed,
+                               const Settings& settings, Instant now);
+
 // Computes and stores the states of these users, whose anchors are locked, and tells what is new of their
 // access.
 void store(const std::set<std::string>& users, const Settings& settings, Instant now,

@@ -30,6 +30,7 @@ void Dependencies::fold(const std::vector<Work*>& works, const mirror::Payers& t
   prices_.extras.payers = mirror::news_among(told);
   mirror::Folded folded = mirror::fold(works, prices_.extras);
   ambiguous_ = std::move(folded.ambiguous);
+  brought_ = std::move(folded.brought);
   // Of an invoice that came after what tells of its payment. Read while its row is held: whoever brings an
   // invoice payment holds it too.
   mirror::Extras later;

@@ -26,6 +26,8 @@ class Dependencies {
   // The payments of the events' invoices, by invoice payments that were there before or are brought with
   // them.
   const mirror::Payers& told_by_invoices() const { return told_by_invoices_; }
+  // What the events brought into the mirror.
+  const mirror::Snapshots& brought() const { return brought_; }
   // Objects that the events have left in doubt, and the second in question.
   const std::map<mirror::Key, Seconds>& ambiguous() const { return ambiguous_; }
   // All that can be done of the events is done; what depends on something that is not known yet comes with
@@ -43,6 +45,7 @@ class Dependencies {
   std::set<std::string> told_;  // the prices and products that the events tell of
   mirror::Unknown unknown_;
   mirror::Payers told_by_invoices_;
+  mirror::Snapshots brought_;
   std::map<mirror::Key, Seconds> ambiguous_;
 };
 

@@ -293,8 +293,11 @@ Folded fold(const std::vector<Work*>& works, const Extras& extras) {
     std::set<Key> written;
     write(table, written);
     for (const Key& key : written) {
-      incoming.erase(key);
       const Row& row = table[key];
+      const std::vector<const Event*> events = std::move(incoming.at(key).own);
+      incoming.erase(key);
+      if (row.changed && std::find(events.begin(), events.end(), row.winner) != events.end())
+        folded.brought[key] = row.winner;
       if ((row.has_rank && !row.was_known) || (!row.payer.empty() && !row.was_payer_known))
         folded.found.insert(key);
       if (row.changed && row.ambiguous) folded.ambiguous[key] = row.rank.created;

@@ -5,12 +5,14 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
 #include "core/ordering.hpp"
 #include "core/subscription.hpp"
 #include "functions/work.hpp"
+#include "pg/spi.hpp"
 
 namespace billing::mirror {
 
@@ -36,8 +38,12 @@ struct Extras {
   // too, as long as their own snapshot names no customer.
   Payers payers;
 };
+// Objects of which an event of the batch is the snapshot that the mirror has now, and that event: nobody has to
+// read them back.
+using Snapshots = std::map<Key, const Event*>;
 struct Folded {
   std::set<Key> found;               // known, or with a known payer, from now on
+  Snapshots brought;
   std::map<Key, Seconds> ambiguous;  // in doubt from now on: the second whose order nobody tells
 };
 // Folds the snapshots of these events into the mirror. The result depends on the set of events received for
@@ -82,8 +88,11 @@ struct Touched {
   std::set<std::string> subscriptions;    // these subscriptions
   std::set<std::string> whole_customers;  // every subscription of these customers
 };
-// The touched subscriptions as the mirror has them now, with what their invoices, schedules and customers
-// add.
-std::vector<Subscription> subscriptions(const Touched& touched);
+// The touched subscriptions as the mirror has them now, with what their schedules and customers add; not how
+// long they are paid for (functions/paid_through.hpp).
+std::vector<Subscription> subscriptions(const Touched& touched, const Snapshots& brought);
+
+// Those of the snapshots that are of this type, by the ids of their events.
+pg::Texts event_ids(const Snapshots& brought, std::string_view type);
 
 }  // namespace billing::mirror

@@ -3,7 +3,6 @@
 #include "core/scheduled_change.hpp"
 #include "core/test_clock.hpp"
 #include "functions/mirror_keys.hpp"
-#include "functions/paid_through.hpp"
 
 namespace billing::mirror {
 
@@ -39,7 +38,7 @@ pg::Statement read_customers(
   "    AND h.object ->> 'subscription' IS NOT NULL)"                                                \
   "  ORDER BY h.event_created DESC NULLS LAST, h.object_id LIMIT 1"
 pg::Statement read_subscriptions(
-    "SELECT s.object, s.stripe_account, s.livemode,"
+    "SELECT CASE WHEN s.event_id = ANY ($4) THEN NULL ELSE s.object END, s.stripe_account, s.livemode,"
     "  s.ambiguous OR coalesce((SELECT h.ambiguous" SCHEDULE
     "), false), s.event_created,"
     "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
@@ -48,7 +47,7 @@ pg::Statement read_subscriptions(
     "),"
     "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock') FROM @stripe_objects c"
     "    WHERE c.stripe_account = s.stripe_account AND c.livemode = s.livemode AND c.object_type = 'customer'"
-    "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null')"
+    "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null'), s.object_id"
     " FROM @stripe_objects s"
     " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
     "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
@@ -104,16 +103,23 @@ std::map<Key, std::string> await_customers(const std::set<Key>& objects) {
   return customers;
 }
 
-std::vector<Subscription> subscriptions(const Touched& touched) {
-  if (touched.customers.empty()) return {};
-  const auto texts = [](const std::set<std::string>& values) {
-    return pg::Texts(values.begin(), values.end());
-  };
-  const pg::Rows rows = read_subscriptions.run(texts(touched.customers), texts(touched.subscriptions),
-                                               texts(touched.whole_customers));
+pg::Texts event_ids(const Snapshots& brought, std::string_view type) {
+  pg::Texts ids;
+  for (const auto& [key, event] : brought)
+    if (key.type == type) ids.push_back(event->id);
+  return ids;
+}
+
+std::vector<Subscription> subscriptions(const Touched& touched, const Snapshots& brought) {
+  if (touched.subscriptions.empty() && touched.whole_customers.empty()) return {};
+  const pg::Rows rows =
+      read_subscriptions.run(pg::texts(touched.customers), pg::texts(touched.subscriptions),
+                             pg::texts(touched.whole_customers), event_ids(brought, "subscription"));
   std::vector<Subscription> found;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    Subscription one = read_subscription(rows.document(i, 0));
+    const Key key{rows.text(i, 1), rows.flag(i, 2), "subscription", rows.text(i, 8)};
+    Subscription one =
+        read_subscription(rows.null(i, 0) ? brought.at(key)->object : rows.document(i, 0));
     one.account = rows.text(i, 1);
     one.livemode = rows.flag(i, 2);
     one.ambiguous = rows.flag(i, 3);
@@ -125,7 +131,6 @@ std::vector<Subscription> subscriptions(const Touched& touched) {
     if (one.test_clock.empty() && !rows.null(i, 7)) one.test_clock = test_clock_of(rows.document(i, 7));
     found.push_back(std::move(one));
   }
-  read_paid_through(found);
   return found;
 }
 

@@ -1,78 +1,74 @@
 #include "functions/paid_through.hpp"
 
-#include <map>
-#include <set>
+#include <deque>
+#include <vector>
 
 #include "core/credit_plan.hpp"
 #include "functions/payment_facts.hpp"
-#include "pg/spi.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing {
 
 namespace {
 
-// The invoices that pay furthest ahead, of those that end before a time. Nearly always they stand, and no
-// other invoice is looked at.
-pg::Statement read_furthest(
-    "WITH furthest AS MATERIALIZED (SELECT k.subscription, max(o.paid_until) AS paid_until"
-    "  FROM unnest($1, $2) k(subscription, before)"
-    "  JOIN @stripe_objects o ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
-    "  WHERE o.paid_until IS NOT NULL AND (k.before IS NULL OR o.paid_until < k.before)"
-    "  GROUP BY k.subscription)"
-    " SELECT i.parent_id, i.object_id, i.stripe_account, i.livemode, i.paid_until, i.object"
-    " FROM furthest f JOIN @stripe_objects i ON i.parent_id = f.subscription AND i.object_type = 'invoice'"
-    "  AND i.paid_until = f.paid_until");
+pg::RowReader invoices_of("stripe_objects", "stripe_objects_parent_idx",
+                          "object_id stripe_account livemode paid_until");
+pg::RowReader object_of("stripe_objects", "stripe_objects_pkey", "object");
 
-struct Paid {
-  std::string subscription;
-  std::string account;
-  bool livemode = false;
-  Seconds until = 0;
-  Json invoice;
-};
+// The invoices of a subscription by the end of what they pay, those that pay furthest ahead last.
+using Paying = std::multimap<Seconds, mirror::Key>;
 
-// By invoice.
-std::map<std::string, Paid> furthest(const std::map<std::string, std::optional<Seconds>>& before) {
-  pg::Texts subscription;
-  pg::Times time;
-  for (const auto& [id, limit] : before) {
-    subscription.push_back(id);
-    time.add(limit);
-  }
-  std::map<std::string, Paid> found;
-  const pg::Rows rows = read_furthest.run(subscription, time);
+Paying paying_for(const std::string& subscription) {
+  Paying paying;
+  const pg::Rows rows = invoices_of.find({pg::parameter(subscription), pg::parameter("invoice")});
   for (std::size_t i = 0; i < rows.size(); ++i)
-    found[rows.text(i, 1)] = {rows.text(i, 0), rows.text(i, 2), rows.flag(i, 3),
-                              rows.maybe_seconds(i, 4).value_or(0), rows.document(i, 5)};
-  return found;
+    if (const auto until = rows.maybe_seconds(i, 3))
+      paying.emplace(*until, mirror::Key{rows.text(i, 1), rows.flag(i, 2), "invoice", rows.text(i, 0)});
+  return paying;
+}
+
+const Json& invoice(const mirror::Key& key, const mirror::Snapshots& brought, std::deque<Json>& read) {
+  if (const auto found = brought.find(key); found != brought.end()) return found->second->object;
+  const pg::Rows rows = object_of.find({pg::parameter(key.account), pg::parameter(key.livemode),
+                                        pg::parameter(key.type), pg::parameter(key.id)});
+  return read.emplace_back(rows.empty() ? Json() : rows.document(0, 0));
 }
 
 }  // namespace
 
-void read_paid_through(std::vector<Subscription>& subscriptions) {
-  std::map<std::string, std::optional<Seconds>> open;  // before when each is looked for
-  for (Subscription& one : subscriptions) open[one.id] = one.paid_through = std::nullopt;
-  std::map<std::string, Seconds> paid_through;
+// Nearly always the invoices that pay furthest ahead stand, and no other is looked at.
+std::map<std::string, Seconds> paid_through(const std::set<std::string>& subscriptions,
+                                            const mirror::Snapshots& brought) {
+  std::map<std::string, Paying> open;
+  for (const std::string& id : subscriptions)
+    if (Paying paying = paying_for(id); !paying.empty()) open.emplace(id, std::move(paying));
+  std::map<std::string, Seconds> paid;
   while (!open.empty()) {
-    const std::map<std::string, Paid> invoices = furthest(open);
-    open.clear();
+    std::deque<Json> read;
     std::vector<PaymentSubject> subjects;
-    for (const auto& [id, paid] : invoices) {
-      subjects.push_back({id, paid.account, paid.livemode, &paid.invoice});
-      open[paid.subscription] = paid.until;
+    for (const auto& [id, paying] : open) {
+      const auto [first, last] = paying.equal_range(paying.rbegin()->first);
+      for (auto one = first; one != last; ++one)
+        subjects.push_back({one->second.id, one->second.account, one->second.livemode,
+                            &invoice(one->second, brought, read)});
     }
     const auto facts = read_payment_facts(subjects);
-    for (const auto& [id, paid] : invoices) {
-      const PaymentFacts& known = facts.at(id);
-      if (credits::went_back(credits::read_reversal(paid.invoice, known.charges, known.credit_notes)))
-        continue;
-      paid_through[paid.subscription] = paid.until;
-      open.erase(paid.subscription);
+    auto subject = subjects.begin();
+    for (auto one = open.begin(); one != open.end();) {
+      Paying& paying = one->second;
+      const Seconds until = paying.rbegin()->first;
+      bool stands = false;
+      for (std::size_t n = paying.count(until); n > 0; --n, ++subject) {
+        const PaymentFacts& known = facts.at(subject->id);
+        stands = stands || !credits::went_back(credits::read_reversal(*subject->object, known.charges,
+                                                                      known.credit_notes));
+      }
+      if (stands) paid[one->first] = until;
+      paying.erase(until);
+      one = stands || paying.empty() ? open.erase(one) : std::next(one);
     }
   }
-  for (Subscription& one : subscriptions)
-    if (const auto found = paid_through.find(one.id); found != paid_through.end())
-      one.paid_through = found->second;
+  return paid;
 }
 
 }  // namespace billing

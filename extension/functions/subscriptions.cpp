@@ -76,7 +76,12 @@ pg::Statement upsert(
     "   excluded.collection_method, excluded.latest_invoice_id, excluded.schedule_id, excluded.test_clock, "
     "excluded.scheduled_change,"
     "   excluded.customer_deleted, excluded.items, excluded.items_truncated, excluded.metadata,"
-    "   excluded.stripe_created, excluded.event_created, excluded.ambiguous)");
+    "   excluded.stripe_created, excluded.event_created, excluded.ambiguous)"
+    " RETURNING user_id");
+pg::Statement update_paid_through(
+    "UPDATE @user_subscriptions u SET paid_through = r.paid_through, updated_at = now()"
+    " FROM unnest($1, $2, $3) r(user_id, id, paid_through)"
+    " WHERE u.user_id = r.user_id AND u.stripe_subscription_id = r.id");
 
 pg::Statement select(
     "SELECT user_id, stripe_subscription_id, stripe_customer_id, stripe_account, livemode, status, "
@@ -97,6 +102,9 @@ pg::RowReader rows_of(
     "canceled_at ended_at paid_through pause_behavior pause_resumes_at collection_method latest_invoice_id "
     "schedule_id scheduled_change customer_deleted items_truncated stripe_created event_created ambiguous "
     "test_clock");
+
+pg::RowReader subscription_ids_of("user_subscriptions", "user_subscriptions_pkey", "stripe_subscription_id");
+pg::RowReader paid_through_of("user_subscriptions", "user_subscriptions_pkey", "paid_through");
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -138,8 +146,9 @@ std::vector<SubscriptionItem> items_from(const Json& items) {
   return read;
 }
 
-void store(const std::vector<Owned>& rows) {
-  if (rows.empty()) return;
+std::set<std::string> store(const std::vector<Owned>& rows) {
+  std::set<std::string> changed;
+  if (rows.empty()) return changed;
   pg::Texts user_id, id, customer, account, status, price, product, pause, collection, invoice, schedule,
       test_clock;
   pg::Documents change, items, metadata;
@@ -185,10 +194,38 @@ void store(const std::vector<Owned>& rows) {
     event_created.add(s.event_created);
     ambiguous.push_back(s.ambiguous ? 1 : 0);
   }
-  upsert.run(user_id, id, customer, account, livemode, status, price, product, quantity, period_start,
-             period_end, next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at,
-             ended_at, paid_through, pause, resumes_at, collection, invoice, schedule, test_clock, change,
-             customer_deleted, items, truncated, metadata, created, event_created, ambiguous);
+  const pg::Rows written =
+      upsert.run(user_id, id, customer, account, livemode, status, price, product, quantity, period_start,
+                 period_end, next_renewal, trial_start, trial_end, at_period_end, cancel_at, canceled_at,
+                 ended_at, paid_through, pause, resumes_at, collection, invoice, schedule, test_clock, change,
+                 customer_deleted, items, truncated, metadata, created, event_created, ambiguous);
+  for (std::size_t i = 0; i < written.size(); ++i) changed.insert(written.text(i, 0));
+  return changed;
+}
+
+std::vector<std::string> ids_of(const std::string& user_id) {
+  std::vector<std::string> ids;
+  const pg::Rows rows = subscription_ids_of.find({pg::parameter(user_id)});
+  for (std::size_t i = 0; i < rows.size(); ++i) ids.push_back(rows.text(i, 0));
+  return ids;
+}
+
+std::optional<std::optional<Seconds>> find_paid_through(const std::string& user_id, const std::string& id) {
+  const pg::Rows rows = paid_through_of.find({pg::parameter(user_id), pg::parameter(id)});
+  if (rows.empty()) return std::nullopt;
+  return rows.maybe_seconds(0, 0);
+}
+
+void store_paid_through(const std::vector<Paid>& rows) {
+  if (rows.empty()) return;
+  pg::Texts user_id, id;
+  pg::Times through;
+  for (const Paid& row : rows) {
+    user_id.push_back(row.user_id);
+    id.push_back(row.id);
+    through.add(row.through);
+  }
+  update_paid_through.run(user_id, id, through);
 }
 
 std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users, bool live) {

@@ -1,5 +1,8 @@
 #include "pg/row_reader.hpp"
 
+#include <algorithm>
+#include <string>
+
 #include "pg/encode.hpp"
 
 namespace billing::pg {
@@ -36,7 +39,41 @@ void RowReader::resolve(Relation relation) {
   resolved_for_ = RelationGetRelid(relation);
 }
 
-Rows RowReader::find(std::initializer_list<Parameter> key) {
+Rows RowReader::find(std::initializer_list<Parameter> key) { return usable() ? scan(key) : select(key); }
+
+// The same by a statement, in which row-level security and other hands may have a say.
+Rows RowReader::select(std::initializer_list<Parameter> key) {
+  Statement*& statement = statements_[key.size() - 1];
+  if (statement == nullptr) {
+    std::string columns(columns_);
+    std::replace(columns.begin(), columns.end(), ' ', ',');
+    std::string sql = "SELECT " + columns + " FROM @" + table_.name();
+    const std::vector<const char*> names = key_columns();
+    for (std::size_t i = 0; i < key.size(); ++i)
+      sql.append(i == 0 ? " WHERE " : " AND ").append(names[i]).append(" = $").append(std::to_string(i + 1));
+    for (std::size_t i = 0; i < names.size(); ++i) sql.append(i == 0 ? " ORDER BY " : ", ").append(names[i]);
+    // Kept as long as the backend lives, as statements are.
+    const auto* kept = new std::string(std::move(sql));
+    statement = new Statement(kept->c_str());
+  }
+  return statement->run_with(key.begin(), key.size());
+}
+
+std::vector<const char*> RowReader::key_columns() {
+  const Oid schema = Session::current().schema();
+  const char* names[INDEX_MAX_KEYS];
+  const int count = guard([&] {
+    Relation index = index_open(index_.oid(schema), AccessShareLock);
+    const int columns = IndexRelationGetNumberOfKeyAttributes(index);
+    for (int i = 0; i < columns; ++i)
+      names[i] = get_attname(index->rd_index->indrelid, index->rd_index->indkey.values[i], false);
+    index_close(index, AccessShareLock);
+    return columns;
+  });
+  return std::vector<const char*>(names, names + count);
+}
+
+Rows RowReader::scan(std::initializer_list<Parameter> key) {
   const Session& session = Session::current();
   const Oid schema = session.schema();
   const bool fresh = !session.read_only();

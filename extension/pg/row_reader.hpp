@@ -3,6 +3,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <vector>
 
 #include "pg/known_relation.hpp"
 #include "pg/spi.hpp"
@@ -13,18 +14,22 @@ namespace billing::pg {
 class RowReader {
  public:
   static constexpr int kMaxColumns = 32;
+  static constexpr int kMaxKey = 4;
 
   // `columns` are names with spaces between them.
   constexpr RowReader(const char* table, const char* index, const char* columns)
       : table_(table), index_(index), columns_(columns) {}
 
-  // Whether the role may read the table, and all of it, and its rows are here: otherwise a statement has to
-  // do it.
+  // Whether the role may read the table, and all of it, and its rows are here: otherwise find() is a
+  // statement like any other.
   bool usable();
-  // The rows with these values in the first columns of the index. Valid until the session ends.
+  // The rows with these values in the first columns of the index, in its order. Valid until the session ends.
   Rows find(std::initializer_list<Parameter> key);
 
  private:
+  Rows scan(std::initializer_list<Parameter> key);
+  Rows select(std::initializer_list<Parameter> key);
+  std::vector<const char*> key_columns();
   void resolve(Relation relation);
 
   KnownRelation table_;
@@ -33,6 +38,7 @@ class RowReader {
   Oid resolved_for_ = InvalidOid;
   int count_ = 0;
   AttrNumber numbers_[kMaxColumns] = {};
+  Statement* statements_[kMaxKey] = {};  // by the number of columns of the key
 };
 
 }  // namespace billing::pg

@@ -172,8 +172,11 @@ IndexScanDesc scan_for(Relation table, Relation index, std::initializer_list<Par
   ScanKeyData keys[4];
   int count = 0;
   for (const Parameter& value : key) {
-    ScanKeyInit(&keys[count], static_cast<AttrNumber>(count + 1), BTEqualStrategyNumber,
-                value.type == TEXTOID ? F_TEXTEQ : F_INT8EQ, encode(value));
+    const RegProcedure equals = value.type == TEXTOID   ? F_TEXTEQ
+                                : value.type == BOOLOID ? F_BOOLEQ
+                                                        : F_INT8EQ;
+    ScanKeyInit(&keys[count], static_cast<AttrNumber>(count + 1), BTEqualStrategyNumber, equals,
+                encode(value));
     keys[count++].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
   }
 #if PG_VERSION_NUM >= 180000
@@ -315,7 +318,7 @@ void Statement::prepare(const Parameter* parameters, std::size_t count) {
   plan_ = plan;
 }
 
-Rows Statement::execute(const Parameter* parameters, std::size_t count) {
+Rows Statement::run_with(const Parameter* parameters, std::size_t count) {
   if (count > kMaxParameters) throw SqlError(ERRCODE_INTERNAL_ERROR, "too many parameters for a statement");
   const Session& session = Session::current();
   if (plan_ == nullptr || std::strcmp(schema_, session.quoted_schema()) != 0) prepare(parameters, count);

@@ -121,11 +121,11 @@ class Statement {
   template <typename... Values>
   Rows run(const Values&... values) {
     const Parameter parameters[sizeof...(Values) + 1] = {parameter(values)..., Parameter{}};
-    return execute(parameters, sizeof...(Values));
+    return run_with(parameters, sizeof...(Values));
   }
+  Rows run_with(const Parameter* parameters, std::size_t count);
 
  private:
-  Rows execute(const Parameter* parameters, std::size_t count);
   void prepare(const Parameter* parameters, std::size_t count);
 
   const char* sql_;
