@@ -13,19 +13,10 @@ namespace billing::access_grants {
 
 namespace {
 
-pg::Statement select(
-    "SELECT g.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at FROM @access_grants g"
-    " WHERE g.user_id = ANY ($1) ORDER BY g.user_id, g.plan_id");
-
-// The same, in the same order.
 pg::RowReader grants_of("access_grants", "access_grants_pkey",
                         "user_id plan_id reason created_at until revoked_at");
 
-// Both at once: anchors are wanted whenever states are stored, and grants are rare.
-pg::Statement select_with_anchors(
-    "SELECT u.user_id, g.plan_id, g.reason, g.created_at, g.until, g.revoked_at, u.access_told,"
-    "  u.access_due_at FROM @billing_users u LEFT JOIN @access_grants g ON g.user_id = u.user_id"
-    " WHERE u.user_id = ANY ($1) ORDER BY u.user_id, g.plan_id");
+pg::RowReader anchors_of("billing_users", "billing_users_pkey", "access_told access_due_at");
 
 AccessGrant grant_from(const pg::Rows& rows, std::size_t i) {
   return {rows.text(i, 1), rows.text(i, 2), rows.maybe_seconds(i, 3).value_or(0), rows.maybe_seconds(i, 4),
@@ -37,25 +28,18 @@ AccessGrant grant_from(const pg::Rows& rows, std::size_t i) {
 std::map<std::string, std::vector<AccessGrant>> read(const std::set<std::string>& users,
                                                      std::map<std::string, notifications::Anchor>& anchors) {
   std::map<std::string, std::vector<AccessGrant>> found;
-  const pg::Rows rows = select_with_anchors.run(pg::texts(users));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    notifications::Anchor& anchor = anchors[rows.text(i, 0)];
-    if (anchor.told.is_null() && !rows.null(i, 6)) anchor.told = rows.document(i, 6);
-    anchor.due = rows.maybe_number(i, 7);
-    if (!rows.null(i, 1)) found[rows.text(i, 0)].push_back(grant_from(rows, i));
+  for (const std::string& user : users) {
+    const pg::Rows rows = anchors_of.find({pg::parameter(user)});
+    if (rows.empty()) continue;
+    notifications::Anchor& anchor = anchors[user];
+    if (!rows.null(0, 0)) anchor.told = rows.document(0, 0);
+    anchor.due = rows.maybe_number(0, 1);
+    if (auto grants = read(user); !grants.empty()) found[user] = std::move(grants);
   }
   return found;
 }
 
-std::map<std::string, std::vector<AccessGrant>> read(const std::set<std::string>& users) {
-  std::map<std::string, std::vector<AccessGrant>> found;
-  const pg::Rows rows = select.run(pg::texts(users));
-  for (std::size_t i = 0; i < rows.size(); ++i) found[rows.text(i, 0)].push_back(grant_from(rows, i));
-  return found;
-}
-
 std::vector<AccessGrant> read(const std::string& user_id) {
-  if (!grants_of.usable()) return read(std::set<std::string>{user_id})[user_id];
   std::vector<AccessGrant> found;
   const pg::Rows rows = grants_of.find({pg::parameter(user_id)});
   for (std::size_t i = 0; i < rows.size(); ++i) found.push_back(grant_from(rows, i));

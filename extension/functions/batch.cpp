@@ -276,11 +276,11 @@ class Batch {
 
   void follow_credits() {
     using credits::follow::Subject;
-    std::set<Subject> subjects;
-    std::vector<subscriptions::Owned> trials;
+    credits::follow::Touched touched;
+    touched.brought = dependencies_.brought();
     const auto add = [&](Subject::Kind kind, const std::string& id, const std::string& customer) {
       const std::string* user = user_of(customer);
-      if (user != nullptr && users_.count(*user) > 0) subjects.insert({kind, id, *user, customer});
+      if (user != nullptr && users_.count(*user) > 0) touched.subjects.insert({kind, id, *user, customer});
     };
     for (const std::string& customer : newly_linked_) add(Subject::Kind::customer, customer, customer);
     for (const std::string& customer : options_.follow) add(Subject::Kind::customer, customer, customer);
@@ -292,14 +292,14 @@ class Batch {
       else if (event.object_type == "checkout.session")
         add(Subject::Kind::checkout, event.object_id, work->customer);
       else if (const std::string* user = begins_trial(event) ? user_of(work->customer) : nullptr)
-        trials.push_back(subscriptions::told_by(*work, *user));
+        touched.trials.push_back(subscriptions::told_by(*work, *user));
       else if (event.object_type == "charge" || event.object_type == "invoice" ||
                event.object_type == "invoice_payment" || event.object_type == "credit_note" ||
                tells_of_charge(event))  // an invoice that grants nothing may be a pack's
         add(Subject::Kind::payments, work->customer, work->customer);
     }
     // Only a rebuild waits: whoever holds the account may want the anchor or the link that we hold.
-    const std::set<std::string> busy = credits::follow::apply(subjects, trials, settings_, options_.admitted);
+    const std::set<std::string> busy = credits::follow::apply(touched, settings_, options_.admitted);
     if (busy.empty()) return;
     for (Work* work : open()) {
       const std::string* user = concerns_user(*work) ? user_of(work->customer) : nullptr;

@@ -60,7 +60,7 @@ Computed computed_from(const std::string& user_id, const std::vector<Subscriptio
 }  // namespace
 
 Computed compute(const std::string& user_id, const Settings& settings, Instant now) {
-  const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
+  const std::vector<Subscription> owned = subscriptions::read(user_id, settings.live);
   Computed made = computed_from(user_id, owned, access_grants::read(user_id),
                                 awaited::read(user_id, settings.live), settings.access, now);
   for (const auto& [user, time] : test_clocks::times({user_id}, settings.access)) made.frozen_time = time;
@@ -68,7 +68,7 @@ Computed compute(const std::string& user_id, const Settings& settings, Instant n
 }
 
 Computed compute_at(const std::string& user_id, const Settings& settings, Instant as_of) {
-  const std::vector<Subscription> owned = subscriptions::read({user_id}, settings.live)[user_id];
+  const std::vector<Subscription> owned = subscriptions::read(user_id, settings.live);
   return computed_from(user_id, owned, access_grants::read(user_id), awaited::read(user_id, settings.live),
                        settings.access.without_clocks(), as_of);
 }

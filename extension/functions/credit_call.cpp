@@ -225,7 +225,7 @@ Access access_now(const Account& account, const Settings& settings) {
 Access access_for(const Account& account, const Settings& settings, Instant now) {
   Access access;
   if (!asks_for_access(account)) return access;
-  const auto owned = subscriptions::read({account.user_id}, settings.live)[account.user_id];
+  const auto owned = subscriptions::read(account.user_id, settings.live);
   for (const Subscription& subscription : owned) {
     if (!judge(subscription, settings.access, now).has_access) continue;
     access.any = true;
@@ -258,7 +258,7 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
   Json answer;
   if (account.available() >= amount) {
     // Enough, but granted by a subscription that gives no access now.
-    const UserState state = judge_user(subscriptions::read({account.user_id}, settings.live)[account.user_id],
+    const UserState state = judge_user(subscriptions::read(account.user_id, settings.live),
                                        settings.access, account.now(), access_grants::read(account.user_id));
     const bool elsewhere = state.effective.has_access;  // by another subscription
     answer = refusal(

@@ -1,7 +1,7 @@
 #include "functions/credit_catalogue.hpp"
 
 #include "core/fields.hpp"
-#include "pg/spi.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing::credits {
 
@@ -13,28 +13,12 @@ Key price_key(const Event& event, const std::string& id) {
   return {event.account, event.livemode, "price", id};
 }
 
-pg::Statement find_prices(
-    "SELECT k.account, k.livemode, k.id, p.object_id IS NOT NULL, p.object IS NOT NULL, p.finality, "
-    "p.event_created,"
-    "  p.event_id, q.object_id IS NOT NULL, q.object IS NOT NULL, q.object_id,"
-    "  coalesce(p.object -> 'metadata' ?| ARRAY['credits', 'trial_credits'], false),"
-    "  coalesce(CASE jsonb_typeof(p.object -> 'product') WHEN 'string' THEN p.object ->> 'product' END, "
-    "k.product)"
-    " FROM unnest($1, $2, $3, $4) k(account, livemode, id, product)"
-    " LEFT JOIN @stripe_objects p ON p.stripe_account = k.account AND p.livemode = k.livemode"
-    "  AND p.object_type = 'price' AND p.object_id = k.id"
-    " LEFT JOIN @stripe_objects q ON q.stripe_account = k.account AND q.livemode = k.livemode"
-    "  AND q.object_type = 'product' AND q.object_id = coalesce("
-    "   CASE jsonb_typeof(p.object -> 'product') WHEN 'string' THEN p.object ->> 'product' END, k.product)");
+pg::RowReader rows_of("stripe_objects", "stripe_objects_pkey", "object finality event_created event_id");
 
-pg::Statement read_prices(
-    "SELECT p.object_id, p.object, q.object, k.account FROM unnest($1, $2, $3) k(account, "
-    "livemode, id)"
-    " JOIN @stripe_objects p ON p.stripe_account = k.account AND p.livemode = k.livemode"
-    "  AND p.object_type = 'price' AND p.object_id = k.id AND p.object IS NOT NULL"
-    " LEFT JOIN @stripe_objects q ON q.stripe_account = k.account AND q.livemode = k.livemode"
-    "  AND q.object_type = 'product' AND q.object_id = CASE jsonb_typeof(p.object -> 'product')"
-    "   WHEN 'string' THEN p.object ->> 'product' ELSE p.object -> 'product' ->> 'id' END");
+pg::Rows row_of(const Key& key) {
+  return rows_of.find({pg::parameter(key.account), pg::parameter(key.livemode), pg::parameter(key.type),
+                       pg::parameter(key.id)});
+}
 
 // Whether a price says anything about credits.
 bool mentions_credits(const Json& object) {
@@ -95,46 +79,39 @@ PriceNeeds price_needs(const std::vector<Work*>& works) {
   std::multimap<Key, PriceUse> uses;
   for (const Work* work : works) collect(*work->event, uses);
   if (uses.empty()) return needs;
-  pg::Texts account, id, product;
-  pg::Flags livemode;
   for (auto use = uses.begin(); use != uses.end(); use = uses.upper_bound(use->first)) {
-    std::string of_product;
-    for (auto [each, end] = uses.equal_range(use->first); each != end; ++each)
-      if (of_product.empty()) of_product = each->second.product;
-    account.push_back(use->first.account);
-    livemode.push_back(use->first.livemode ? 1 : 0);
-    id.push_back(use->first.id);
-    product.push_back(of_product.empty() ? std::nullopt : std::optional(of_product));
-  }
-  const pg::Rows rows = find_prices.run(account, livemode, id, product);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Key key{rows.text(i, 0), rows.flag(i, 1), "price", rows.text(i, 2)};
-    const bool known = rows.flag(i, 4);
-    const bool told = known && rows.number(i, 5) < 0;  // only inside another object
+    const Key& key = use->first;
+    const pg::Rows row = row_of(key);
+    const bool known = !row.empty() && !row.null(0, 0);
+    const bool told = known && row.number(0, 1) < 0;  // only inside another object
+    const Json price = known ? row.document(0, 0) : Json();
+    std::string of_product = text_of(price, "product").value_or("");
     bool embedded = false;
     bool granting = false;
-    bool says = rows.flag(i, 11);
+    bool says = mentions_credits(price);
     for (auto [each, end] = uses.equal_range(key); each != end; ++each) {
       const PriceUse& use = each->second;
       granting = granting || use.granting;
+      if (of_product.empty()) of_product = use.product;
       if (use.embedded.is_null()) continue;
       embedded = true;
       says = says || mentions_credits(use.embedded);
       const auto standing = std::make_pair(use.event->created, use.event->id);
       if (!known ||
-          (told && standing < std::make_pair(rows.maybe_seconds(i, 6).value_or(0), rows.text(i, 7))))
+          (told && standing < std::make_pair(row.maybe_seconds(0, 2).value_or(0), row.text(0, 3))))
         needs.extras.embedded.push_back(embedded_event(use, key));
     }
     if (!granting) continue;
     if (!known && !embedded) {
       needs.unknown.insert(key);
-      if (!rows.flag(i, 3)) needs.extras.awaited.insert(key);
-    } else if (!says && !rows.flag(i, 9) && !rows.null(i, 12)) {
-      const Key of{key.account, key.livemode, "product", rows.text(i, 12)};
-      if (of.id.size() > kMaxIdBytes) continue;
+      if (row.empty()) needs.extras.awaited.insert(key);
+    } else if (!says && !of_product.empty() && of_product.size() <= kMaxIdBytes) {
+      const Key of{key.account, key.livemode, "product", of_product};
+      const pg::Rows product = row_of(of);
+      if (!product.empty() && !product.null(0, 0)) continue;
       needs.unknown.insert(of);
       needs.products.emplace(key, of);
-      if (!rows.flag(i, 8)) needs.extras.awaited.insert(of);
+      if (product.empty()) needs.extras.awaited.insert(of);
     }
   }
   return needs;
@@ -164,27 +141,23 @@ Price AccountCatalogue::read(const Json& price, const Json& product) const {
 std::map<std::string, AccountCatalogue> read_catalogues(const std::set<Key>& prices,
                                                         const std::shared_ptr<const Plans>& plans) {
   std::map<std::string, AccountCatalogue> catalogues;
-  pg::Texts account, id;
-  pg::Flags livemode;
   for (const Key& key : prices) {
-    account.push_back(key.account);
-    livemode.push_back(key.livemode ? 1 : 0);
-    id.push_back(key.id);
     AccountCatalogue& catalogue = catalogues[key.account];
     catalogue.account = key.account;
     catalogue.livemode = key.livemode;
     catalogue.plans = plans;
-  }
-  if (id.empty()) return catalogues;
-  const pg::Rows rows = read_prices.run(account, livemode, id);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    AccountCatalogue& catalogue = catalogues[rows.text(i, 3)];
-    Json product = rows.null(i, 2) ? Json(nullptr) : rows.document(i, 2);
-    const Json price = rows.document(i, 1);
-    if (!product.is_object() && !mentions_credits(price) && !fields::price_product(price).empty())
-      catalogue.unsure.insert(rows.text(i, 0));
-    catalogue.prices[rows.text(i, 0)] = catalogue.read(price, product);
-    catalogue.products[rows.text(i, 0)] = std::move(product);
+    const pg::Rows row = row_of(key);
+    if (row.empty() || row.null(0, 0)) continue;
+    const Json price = row.document(0, 0);
+    const std::string product_id = fields::price_product(price);
+    Json product;
+    if (!product_id.empty())
+      if (const pg::Rows found = row_of({key.account, key.livemode, "product", product_id}); !found.empty())
+        product = found.document(0, 0);
+    if (!product.is_object() && !mentions_credits(price) && !product_id.empty())
+      catalogue.unsure.insert(key.id);
+    catalogue.prices[key.id] = catalogue.read(price, product);
+    catalogue.products[key.id] = std::move(product);
   }
   return catalogues;
 }

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "core/credit_chain.hpp"
-#include "pg/spi.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing::credits::follow {
 
@@ -16,12 +16,16 @@ pg::Statement existing_grants(
     " WHERE g.user_id = ANY ($1) AND (g.stripe_invoice_id IS NOT NULL OR g.grant_key IS NOT NULL)"
     " ORDER BY g.user_id, g.grant_id");
 
+pg::RowReader any_grants("credit_grants", "credit_grants_pkey", "grant_id");
+
 }  // namespace
 
 ExistingGrants read_existing(const std::set<std::string>& users) {
   ExistingGrants found;
-  if (users.empty()) return found;
-  const pg::Rows rows = existing_grants.run(pg::texts(users));
+  std::set<std::string> owners = users;
+  std::erase_if(owners, [](const std::string& user) { return !any_grants.any({pg::parameter(user)}); });
+  if (owners.empty()) return found;
+  const pg::Rows rows = existing_grants.run(pg::texts(owners));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Existing grant;
     grant.id = rows.number(i, 1);

@@ -38,9 +38,8 @@ struct Change {
 
 class Follow {
  public:
-  Follow(const std::set<Subject>& subjects, const std::vector<Trial>& trials, const Settings& settings,
-         bool wait)
-      : subjects_(subjects), trials_(trials), settings_(settings), wait_(wait) {}
+  Follow(const Touched& touched, const Settings& settings, bool wait)
+      : subjects_(touched.subjects), trials_(touched.trials), brought_(touched.brought), settings_(settings), wait_(wait) {}
 
   std::set<std::string> run() {
     find_sources();
@@ -80,7 +79,7 @@ class Follow {
       if (const auto found = existing.find(user); found != existing.end())
         for (const Existing& grant : found->second)
           if (!grant.invoice_id.empty()) ids.insert(grant.invoice_id);
-    sources_ = Sources(user_of_, settings_.live).read(customers, ids, whole, reviewed_);
+    sources_ = Sources(user_of_, settings_.live, brought_).read(customers, ids, whole, reviewed_);
     add_unseen_invoices(existing);
     std::vector<std::string> accounts, sources;
     for (const auto& [id, source] : sources_) {
@@ -369,6 +368,7 @@ class Follow {
 
   const std::set<Subject>& subjects_;
   const std::vector<Trial>& trials_;
+  const mirror::Snapshots& brought_;
   const Settings& settings_;
   bool wait_;
   std::map<std::string, std::string> user_of_;          // by customer
@@ -385,10 +385,9 @@ class Follow {
 
 }  // namespace
 
-std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector<Trial>& trials,
-                            const Settings& settings, bool wait) {
-  if (subjects.empty() && trials.empty()) return {};
-  return Follow(subjects, trials, settings, wait).run();
+std::set<std::string> apply(const Touched& touched, const Settings& settings, bool wait) {
+  if (touched.subjects.empty() && touched.trials.empty()) return {};
+  return Follow(touched, settings, wait).run();
 }
 
 }  // namespace billing::credits::follow

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/credit_plan.hpp"
+#include "functions/mirror.hpp"
 #include "functions/subscriptions.hpp"
 #include "settings.hpp"
 
@@ -29,10 +30,14 @@ struct Subject {
 // A subscription as it began, with a trial: what it was by then does not depend on what else is known of it.
 using Trial = subscriptions::Owned;
 
+struct Touched {
+  std::set<Subject> subjects;
+  std::vector<Trial> trials;
+  mirror::Snapshots brought;
+};
 // Brings these users' credits up to the mirror. Their links are locked. Returns the users whose account
 // another transaction holds, for whom nothing was done; with `wait` it waits for them.
-std::set<std::string> apply(const std::set<Subject>& subjects, const std::vector<Trial>& trials,
-                            const Settings& settings, bool wait);
+std::set<std::string> apply(const Touched& touched, const Settings& settings, bool wait);
 
 // The key of the grant that a person made for an invoice: it stands for all that the invoice grants.
 inline std::string manual_key(const std::string& invoice_id) { return invoice_id + ":manual"; }

@@ -21,7 +21,8 @@ pg::Statement sources_of_customers(SOURCE_COLUMNS
 pg::Statement invoices_of_subscriptions(
     SOURCE_COLUMNS
     "JOIN unnest($1, $2) k(subscription, since) ON o.parent_id = k.subscription AND o.object_type = 'invoice'"
-    " WHERE o.livemode = $3 AND o.object IS NOT NULL AND (o.paid_until IS NULL OR o.paid_until > k.since)");
+    " WHERE o.livemode = $3 AND o.object IS NOT NULL AND (o.paid_until IS NULL OR o.paid_until > k.since)"
+    "  AND o.object_id <> ALL ($4)");
 #undef SOURCE_COLUMNS
 
 const pg::Texts kSourceTypes = {"invoice", "checkout.session"};
@@ -32,11 +33,26 @@ std::map<std::string, Source> Sources::read(const std::set<std::string>& custome
                                             const std::set<std::string>& ids,
                                             const std::set<std::string>& whole,
                                             std::set<std::string>& reviewed) {
-  if (!ids.empty()) add(sources_by_id.run(pg::texts(customers), kSourceTypes, pg::texts(ids), live_));
+  const std::set<std::string> others = take_brought(customers, ids);
+  if (!others.empty()) add(sources_by_id.run(pg::texts(customers), kSourceTypes, pg::texts(others), live_));
   if (!whole.empty()) add(sources_of_customers.run(pg::texts(whole), kSourceTypes, live_));
   for (const auto& [id, source] : sources_) reviewed.insert(id);
   add_siblings();
   return std::move(sources_);
+}
+
+// Returns the ids that are left.
+std::set<std::string> Sources::take_brought(const std::set<std::string>& customers,
+                                            const std::set<std::string>& ids) {
+  std::set<std::string> left = ids;
+  for (const auto& [key, event] : brought_) {
+    const bool grants = key.type == "invoice" || key.type == "checkout.session";
+    if (!grants || key.livemode != live_ || customers.count(event->customer_id) == 0) continue;
+    const auto user = user_of_.find(event->customer_id);
+    if (left.erase(key.id) > 0 && user != user_of_.end())
+      sources_[key.id] = {user->second, event->customer_id, key.account, key.type, key.id, event->object};
+  }
+  return left;
 }
 
 // What an invoice grants depends on the others of its subscription whose time overlaps: all of them, and
@@ -60,7 +76,9 @@ void Sources::add_siblings() {
       subscriptions.push_back(subscription);
       times.add(time);
     }
-    add(invoices_of_subscriptions.run(subscriptions, times, live_));
+    pg::Texts known_ids;
+    for (const auto& [id, source] : sources_) known_ids.push_back(id);
+    add(invoices_of_subscriptions.run(subscriptions, times, live_, known_ids));
     known = std::move(since);
   }
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/json.hpp"
+#include "functions/mirror.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits::follow {
@@ -22,7 +23,9 @@ struct Source {
 class Sources {
  public:
   // `user_of` says whose the customers are; others' objects are left out.
-  Sources(const std::map<std::string, std::string>& user_of, bool live) : user_of_(user_of), live_(live) {}
+  // `brought` need not be read.
+  Sources(const std::map<std::string, std::string>& user_of, bool live, const mirror::Snapshots& brought)
+      : user_of_(user_of), live_(live), brought_(brought) {}
 
   // The objects with these ids, of these customers, and everything of the whole customers, by id; `reviewed`
   // becomes their ids. With them the other invoices of their subscriptions that what they grant depends on.
@@ -31,10 +34,12 @@ class Sources {
 
  private:
   void add(const pg::Rows& rows);
+  std::set<std::string> take_brought(const std::set<std::string>& customers, const std::set<std::string>& ids);
   void add_siblings();
 
   const std::map<std::string, std::string>& user_of_;
   bool live_;
+  const mirror::Snapshots& brought_;
   std::map<std::string, Source> sources_;
 };
 

@@ -78,8 +78,7 @@ Found read(const std::string& user_id, const Settings& settings, Instant now) {
   found.now = test_clocks::time_of(user_id, settings.access, now);
   found.plans = plans_of(settings);
   found.holdings.default_plan = found.plans->default_plan();
-  auto owned = subscriptions::read({user_id}, settings.live);
-  add_plans(found, std::move(owned[user_id]), access_grants::read(user_id),
+  add_plans(found, subscriptions::read(user_id, settings.live), access_grants::read(user_id),
             awaited::read(user_id, settings.live), settings, now);
   found.holdings.stripe_features = stripe_entitlements::read(user_id, settings.live);
   add_settings(found, user_id, now);

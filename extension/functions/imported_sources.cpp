@@ -4,6 +4,7 @@
 
 #include "core/fields.hpp"
 #include "core/test_clock.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::credits {
@@ -24,10 +25,7 @@ pg::Statement note(
     " ORDER BY k.account, k.id"
     " ON CONFLICT (stripe_account, livemode, object_id) DO UPDATE SET current_since = excluded.current_since"
     "  WHERE m.current_since IS NULL AND excluded.current_since IS NOT NULL");
-pg::Statement read_noted(
-    "SELECT m.stripe_account, m.object_id, m.current_since FROM unnest($1, $2) k(account, id)"
-    " JOIN @credit_imported_sources m"
-    "  ON m.stripe_account = k.account AND m.livemode = $3 AND m.object_id = k.id");
+pg::RowReader noted("credit_imported_sources", "credit_imported_sources_pkey", "current_since");
 pg::Statement installed_at("SELECT last_value FROM @billing_installation");
 
 bool is_paid(const Event& event) {
@@ -73,11 +71,10 @@ void note_imported(const std::vector<Work*>& works, const Settings& settings) {
 
 void ImportedSources::read(const std::vector<std::string>& accounts, const std::vector<std::string>& ids,
                            bool live) {
-  if (ids.empty()) return;
-  const pg::Rows rows =
-      read_noted.run(pg::Texts(accounts.begin(), accounts.end()), pg::Texts(ids.begin(), ids.end()), live);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    current_since_[{rows.text(i, 0), rows.text(i, 1)}] = rows.null(i, 2) ? 0 : rows.number(i, 2) / 1'000'000;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const pg::Rows rows = noted.find({pg::parameter(accounts[i]), pg::parameter(live), pg::parameter(ids[i])});
+    if (!rows.empty()) current_since_[{accounts[i], ids[i]}] = rows.maybe_seconds(0, 0).value_or(0);
+  }
 }
 
 bool ImportedSources::contains(const std::string& account, const std::string& id) const {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "functions/arguments.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::inbox {
@@ -78,7 +79,6 @@ Arrivals count(const Arrivals& arrivals, pg::Statement& statement) {
   return left;
 }
 
-pg::Statement find_known("SELECT e.stripe_event_id FROM @stripe_events e WHERE e.stripe_event_id = ANY ($1)");
 
 pg::Statement insert_events(
     "INSERT INTO @stripe_events (stripe_event_id, event_type, object_id, object_type, stripe_customer_id,"
@@ -145,6 +145,17 @@ pg::Statement claim_one_row("SELECT" STORED_COLUMNS " WHERE e.stripe_event_id = 
 
 #undef STORED_COLUMNS
 
+pg::RowReader event_rows("stripe_events", "stripe_events_pkey", "stripe_event_id");
+pg::RowReader waiting_rows("stripe_events", "stripe_events_waiting_idx", "stripe_event_id");
+
+// Nearly always nothing waits.
+pg::Texts awaited_by_some(const std::vector<std::string>& what) {
+  pg::Texts keys;
+  for (const std::string& key : what)
+    if (waiting_rows.any({pg::parameter(key)})) keys.push_back(key);
+  return keys;
+}
+
 std::vector<Stored> stored(const pg::Rows& rows) {
   std::vector<Stored> claimed(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -164,11 +175,9 @@ std::vector<Stored> stored(const pg::Rows& rows) {
 }  // namespace
 
 std::set<std::string> find_known_events(const std::vector<Work*>& works) {
-  pg::Texts ids;
-  for (const Work* work : works) ids.push_back(work->id);
-  const pg::Rows rows = find_known.run(ids);
   std::set<std::string> known;
-  for (std::size_t i = 0; i < rows.size(); ++i) known.insert(rows.text(i, 0));
+  for (const Work* work : works)
+    if (event_rows.any({pg::parameter(work->id)})) known.insert(work->id);
   return known;
 }
 
@@ -232,8 +241,8 @@ std::vector<Stored> claim_due(const Settings& settings, int max_rows) {
 }
 
 std::vector<Stored> claim_waiting(const std::vector<std::string>& what) {
-  if (what.empty()) return {};
-  const pg::Texts keys(what.begin(), what.end());
+  const pg::Texts keys = awaited_by_some(what);
+  if (keys.empty()) return {};
   std::vector<Stored> claimed = stored(claim_waiting_rows.run(keys));
   if (claimed.size() == kMaxWaiting) make_due(what);  // those claimed get their outcome after this
   return claimed;
@@ -245,11 +254,11 @@ std::vector<Stored> claim(const std::vector<std::string>& ids) {
 }
 
 void make_due(const std::vector<std::string>& what) {
-  if (!what.empty()) make_rows_due.run(pg::Texts(what.begin(), what.end()));
+  if (const pg::Texts keys = awaited_by_some(what); !keys.empty()) make_rows_due.run(keys);
 }
 
 void reopen(const std::vector<std::string>& what) {
-  if (!what.empty()) reopen_rows.run(pg::Texts(what.begin(), what.end()));
+  if (const pg::Texts keys = awaited_by_some(what); !keys.empty()) reopen_rows.run(keys);
 }
 
 std::vector<Stored> claim_one(const std::string& stripe_event_id) {

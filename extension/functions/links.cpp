@@ -2,6 +2,7 @@
 
 #include <tuple>
 
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::links {
@@ -19,8 +20,7 @@ pg::Statement lock_links_skip(
 pg::Statement lock_links_wait(
     LINK_COLUMNS " WHERE l.stripe_customer_id = ANY ($1) ORDER BY l.stripe_customer_id FOR NO KEY UPDATE");
 pg::Statement read_link("SELECT l.user_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = $1");
-pg::Statement known_links(
-    "SELECT l.stripe_customer_id FROM @stripe_customer_links l WHERE l.stripe_customer_id = ANY ($1)");
+pg::RowReader link_rows("stripe_customer_links", "stripe_customer_links_pkey", "stripe_customer_id");
 pg::Statement insert_links(
     "INSERT INTO @stripe_customer_links (stripe_customer_id)"
     " SELECT c.id FROM unnest($1) c(id) ORDER BY c.id COLLATE \"C\" ON CONFLICT DO NOTHING"
@@ -29,7 +29,7 @@ pg::Statement bind_link(
     "UPDATE @stripe_customer_links SET user_id = $2, source = $3, event_id = $5, event_created = $6,"
     "  linked_at = coalesce(linked_at, now()), linked_by = coalesce(linked_by, $4) WHERE stripe_customer_id "
     "= $1");
-pg::Statement names_now("SELECT a.user_id, a.now_user_id FROM @user_aliases a WHERE a.user_id = ANY ($1)");
+pg::RowReader names_now("user_aliases", "user_aliases_pkey", "now_user_id");
 pg::Statement move_link("UPDATE @stripe_customer_links SET user_id = $2 WHERE stripe_customer_id = $1");
 pg::Statement record(
     "UPDATE @stripe_customer_links SET conflict_user_id = $2, conflict_source = $3, conflict_event_id = $4"
@@ -43,16 +43,10 @@ pg::Statement lock_users_skip(
     " FOR NO KEY UPDATE SKIP LOCKED");
 pg::Statement lock_users_wait(
     "SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1) ORDER BY u.user_id FOR NO KEY UPDATE");
-pg::Statement known_users("SELECT u.user_id FROM @billing_users u WHERE u.user_id = ANY ($1)");
+pg::RowReader user_rows("billing_users", "billing_users_pkey", "user_id");
 pg::Statement insert_users(
     "INSERT INTO @billing_users (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
     " ON CONFLICT DO NOTHING RETURNING user_id");
-
-std::set<std::string> ids_of(const pg::Rows& rows) {
-  std::set<std::string> ids;
-  for (std::size_t i = 0; i < rows.size(); ++i) ids.insert(rows.text(i, 0));
-  return ids;
-}
 
 std::set<std::string> without(const std::set<std::string>& all, const std::set<std::string>& some) {
   std::set<std::string> rest;
@@ -86,7 +80,8 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
   };
   take(customers);
   // One that is there is busy: inserting it would wait for whoever changes it.
-  const std::set<std::string> absent = without(missing(), ids_of(known_links.run(pg::texts(missing()))));
+  std::set<std::string> absent = missing();
+  std::erase_if(absent, [](const std::string& one) { return link_rows.any({pg::parameter(one)}); });
   if (!absent.empty()) {
     const pg::Rows inserted = insert_links.run(pg::texts(absent));
     for (std::size_t i = 0; i < inserted.size(); ++i) locked[inserted.text(i, 0)] = Link{};
@@ -97,8 +92,8 @@ std::map<std::string, Link> lock(const std::set<std::string>& customers, bool wa
 }
 
 std::string current_name(const std::string& user_id) {
-  const pg::Rows rows = names_now.run(pg::Texts{user_id});
-  return rows.empty() ? user_id : rows.text(0, 1);
+  const pg::Rows rows = names_now.find({pg::parameter(user_id)});
+  return rows.empty() ? user_id : rows.text(0, 0);
 }
 
 void follow_names(std::map<std::string, Link>& locked, std::vector<std::pair<std::string, Claim>>& claims) {
@@ -106,10 +101,10 @@ void follow_names(std::map<std::string, Link>& locked, std::vector<std::pair<std
   for (const auto& [customer, link] : locked)
     if (link.user_id) named.insert(*link.user_id);
   for (const auto& [customer, claim] : claims) named.insert(claim.evidence.user_id);
-  if (named.empty()) return;
   std::map<std::string, std::string> now;
-  const pg::Rows rows = names_now.run(pg::texts(named));
-  for (std::size_t i = 0; i < rows.size(); ++i) now[rows.text(i, 0)] = rows.text(i, 1);
+  for (const std::string& name : named)
+    if (const pg::Rows rows = names_now.find({pg::parameter(name)}); !rows.empty())
+      now[name] = rows.text(0, 0);
   if (now.empty()) return;
   for (auto& [customer, claim] : claims)
     if (const auto name = now.find(claim.evidence.user_id); name != now.end())
@@ -160,7 +155,8 @@ std::set<std::string> lock_users(const std::set<std::string>& users, bool wait) 
   take(users);
   const std::set<std::string> missing = without(users, locked);
   if (missing.empty()) return locked;
-  const std::set<std::string> absent = without(missing, ids_of(known_users.run(pg::texts(missing))));
+  std::set<std::string> absent = missing;
+  std::erase_if(absent, [](const std::string& one) { return user_rows.any({pg::parameter(one)}); });
   if (!absent.empty()) {
     const pg::Rows inserted = insert_users.run(pg::texts(absent));
     for (std::size_t i = 0; i < inserted.size(); ++i) locked.insert(inserted.text(i, 0));

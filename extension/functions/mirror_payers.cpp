@@ -3,6 +3,7 @@
 
 #include "core/fields.hpp"
 #include "functions/mirror_keys.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing::mirror {
 
@@ -11,11 +12,7 @@ namespace {
 pg::Statement read_payers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
     " WHERE o.stripe_customer_id IS NOT NULL");
-pg::Statement read_invoice_payments(
-    "SELECT q.object, k.account, k.livemode, k.customer FROM unnest($1, $2, $3, $4)"
-    " k(account, livemode, invoice, customer) JOIN @stripe_objects q ON q.parent_id = k.invoice"
-    "  AND q.object_type = 'invoice_payment' AND q.stripe_account = k.account AND q.livemode = k.livemode"
-    "  AND q.object IS NOT NULL");
+pg::RowReader parts_of("stripe_objects", "stripe_objects_parent_idx", "stripe_account livemode object");
 
 void tell(Payers& payers, const Key& key, const std::string& payer) {
   std::string& told = payers[key];
@@ -68,21 +65,15 @@ Payers news_among(const Payers& payers) {
 
 Payers payers_by_invoice_payments(const std::vector<Work*>& works) {
   Payers payers;
-  pg::Texts account, invoice, customer;
-  pg::Flags livemode;
   for (const Work* work : works) {
     const Event& event = *work->event;
     if (event.object_type != "invoice" || event.object_id.empty() || work->customer.empty()) continue;
-    account.push_back(event.account);
-    livemode.push_back(event.livemode ? 1 : 0);
-    invoice.push_back(event.object_id);
-    customer.push_back(work->customer);
+    const pg::Rows rows = parts_of.find({pg::parameter(event.object_id), pg::parameter("invoice_payment")});
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (rows.view(i, 0) == event.account && rows.flag(i, 1) == event.livemode && !rows.null(i, 2))
+        tell_named(payers, event.account, event.livemode, "invoice_payment", rows.document(i, 2),
+                   work->customer);
   }
-  if (invoice.empty()) return payers;
-  const pg::Rows rows = read_invoice_payments.run(account, livemode, invoice, customer);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    tell_named(payers, rows.text(i, 1), rows.flag(i, 2), "invoice_payment", rows.document(i, 0),
-               rows.text(i, 3));
   return payers;
 }
 

@@ -3,6 +3,7 @@
 #include "core/scheduled_change.hpp"
 #include "core/test_clock.hpp"
 #include "functions/mirror_keys.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing::mirror {
 
@@ -16,10 +17,8 @@ pg::Statement insert_placeholders(
 pg::Statement lock_customers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
     " ORDER BY o.stripe_account, o.livemode, o.object_type, o.object_id FOR NO KEY UPDATE OF o");
-pg::Statement read_deletions(
-    "SELECT e.object_id, e.stripe_event_id, e.stripe_created FROM @stripe_events e"
-    " WHERE e.object_id = ANY ($1) AND e.event_type = 'customer.deleted' AND e.outcome = 'processed'"
-    " ORDER BY e.object_id, e.stripe_event_id");
+pg::RowReader events_about("stripe_events", "stripe_events_object_id_idx",
+                           "event_type outcome stripe_event_id stripe_created");
 
 pg::Statement read_customers(
     "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id"
@@ -69,17 +68,19 @@ std::set<Key> absent(const std::set<Key>& objects) {
 
 std::vector<Event> deletions(const std::set<std::string>& customers) {
   std::vector<Event> found;
-  if (customers.empty()) return found;
-  const pg::Rows rows = read_deletions.run(pg::Texts(customers.begin(), customers.end()));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    Event event;
-    event.type = "customer.deleted";
-    event.object = Json::object();
-    event.object_type = "customer";
-    event.object_id = event.customer_id = rows.text(i, 0);
-    event.id = rows.text(i, 1);
-    event.created = rows.maybe_seconds(i, 2).value_or(0);
-    found.push_back(std::move(event));
+  for (const std::string& customer : customers) {
+    const pg::Rows rows = events_about.find({pg::parameter(customer)});
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows.view(i, 0) != "customer.deleted" || rows.view(i, 1) != "processed") continue;
+      Event event;
+      event.type = "customer.deleted";
+      event.object = Json::object();
+      event.object_type = "customer";
+      event.object_id = event.customer_id = customer;
+      event.id = rows.text(i, 2);
+      event.created = rows.maybe_seconds(i, 3).value_or(0);
+      found.push_back(std::move(event));
+    }
   }
   return found;
 }

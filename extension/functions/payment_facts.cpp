@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/fields.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing {
@@ -47,6 +48,8 @@ pg::Statement read_facts(
     " ORDER BY 1, 2, 3");
 #undef ID_OF
 
+pg::RowReader parts_of("stripe_objects", "stripe_objects_parent_idx", "object_id");
+
 std::optional<std::string> unless_empty(std::string text) {
   return text.empty() ? std::nullopt : std::optional(std::move(text));
 }
@@ -70,11 +73,16 @@ std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<Payment
     facts[subject.id];
     // A session names its intent as an old invoice does. In payment mode it may make an invoice of what was
     // paid.
-    add(subject, unless_empty(fields::invoice_payment_intent(*subject.object)),
-        unless_empty(fields::invoice_charge(*subject.object)),
-        unless_empty(id_of(*subject.object, "invoice")));
-    // Several payments may have paid for an invoice.
+    auto by_intent = unless_empty(fields::invoice_payment_intent(*subject.object));
+    auto by_charge = unless_empty(fields::invoice_charge(*subject.object));
+    auto of_invoice = unless_empty(id_of(*subject.object, "invoice"));
     const Json& payments = list_of(*subject.object, "payments");
+    // Nothing leads anywhere from an object that names nothing, and that nothing names.
+    if (!by_intent && !by_charge && !of_invoice && payments.size() < 2 &&
+        !parts_of.any({pg::parameter(subject.id)}))
+      continue;
+    add(subject, std::move(by_intent), std::move(by_charge), std::move(of_invoice));
+    // Several payments may have paid for an invoice.
     if (payments.size() < 2) continue;
     for (const Json& payment : payments)
       add(subject, unless_empty(id_of(at(payment, "payment"), "payment_intent")),

@@ -50,7 +50,7 @@ void follow_credits(const std::vector<std::string>& customers, const Settings& s
     trials.back().subscription.account = event.account;
     trials.back().subscription.customer_id = user->first;
   }
-  credits::follow::apply(subjects, trials, settings, true);
+  credits::follow::apply({std::move(subjects), std::move(trials), {}}, settings, true);
 }
 
 }  // namespace billing::rebuild

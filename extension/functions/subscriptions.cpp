@@ -83,17 +83,7 @@ pg::Statement update_paid_through(
     " FROM unnest($1, $2, $3) r(user_id, id, paid_through)"
     " WHERE u.user_id = r.user_id AND u.stripe_subscription_id = r.id");
 
-pg::Statement select(
-    "SELECT user_id, stripe_subscription_id, stripe_customer_id, stripe_account, livemode, status, "
-    "items,"
-    "  current_period_start, current_period_end, next_renewal, trial_start, trial_end, cancel_at_period_end,"
-    "  cancel_at, canceled_at, ended_at, paid_through, pause_behavior, pause_resumes_at, collection_method,"
-    "  latest_invoice_id, schedule_id, scheduled_change, customer_deleted, items_truncated, "
-    "stripe_created,"
-    "  event_created, ambiguous, test_clock"
-    " FROM @user_subscriptions WHERE user_id = ANY ($1) AND livemode = $2");
-
-// The same columns, of both modes.
+// Of both modes.
 pg::RowReader rows_of(
     "user_subscriptions", "user_subscriptions_pkey",
     "user_id stripe_subscription_id stripe_customer_id stripe_account livemode status items "
@@ -230,9 +220,14 @@ void store_paid_through(const std::vector<Paid>& rows) {
 
 std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users, bool live) {
   std::map<std::string, std::vector<Subscription>> found;
-  const pg::Rows rows = users.size() == 1 && rows_of.usable()
-                            ? rows_of.find({pg::parameter(*users.begin())})
-                            : select.run(pg::Texts(users.begin(), users.end()), live);
+  for (const std::string& user : users)
+    if (auto owned = read(user, live); !owned.empty()) found[user] = std::move(owned);
+  return found;
+}
+
+std::vector<Subscription> read(const std::string& user_id, bool live) {
+  std::vector<Subscription> found;
+  const pg::Rows rows = rows_of.find({pg::parameter(user_id)});
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows.flag(i, 4) != live) continue;
     Subscription s;
@@ -264,7 +259,7 @@ std::map<std::string, std::vector<Subscription>> read(const std::set<std::string
     s.event_created = rows.maybe_seconds(i, 26).value_or(0);
     s.ambiguous = rows.flag(i, 27);
     s.test_clock = rows.text(i, 28);
-    found[rows.text(i, 0)].push_back(std::move(s));
+    found.push_back(std::move(s));
   }
   return found;
 }

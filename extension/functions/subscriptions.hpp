@@ -37,5 +37,6 @@ void store_paid_through(const std::vector<Paid>& rows);
 
 // Every subscription of each of these users in one mode; users without any are absent.
 std::map<std::string, std::vector<Subscription>> read(const std::set<std::string>& users, bool live);
+std::vector<Subscription> read(const std::string& user_id, bool live);
 
 }  // namespace billing::subscriptions

@@ -89,7 +89,7 @@ PG_BILLING_FUNCTION(is_trial_eligible) {
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, "there is no plan \"" + shorten(plan) + "\"",
                          "SELECT id FROM subscription_plans lists them; leave it out for any of them.");
     judged =
-        judge_trial(trials::read(user_id, rules.live), subscriptions::read({user_id}, rules.live)[user_id],
+        judge_trial(trials::read(user_id, rules.live), subscriptions::read(user_id, rules.live),
                     offered, plan, awaited::read(user_id, rules.live));
     if (judged.eligible && trials::is_known_from_before_erasure(user_id))
       judged = {false, "trial_used", "subscribe", 0};

@@ -39,7 +39,9 @@ void RowReader::resolve(Relation relation) {
   resolved_for_ = RelationGetRelid(relation);
 }
 
-Rows RowReader::find(std::initializer_list<Parameter> key) { return usable() ? scan(key) : select(key); }
+Rows RowReader::read(std::initializer_list<Parameter> key, bool first_only) {
+  return usable() ? scan(key, first_only) : select(key);
+}
 
 // The same by a statement, in which row-level security and other hands may have a say.
 Rows RowReader::select(std::initializer_list<Parameter> key) {
@@ -73,7 +75,7 @@ std::vector<const char*> RowReader::key_columns() {
   return std::vector<const char*>(names, names + count);
 }
 
-Rows RowReader::scan(std::initializer_list<Parameter> key) {
+Rows RowReader::scan(std::initializer_list<Parameter> key, bool first_only) {
   const Session& session = Session::current();
   const Oid schema = session.schema();
   const bool fresh = !session.read_only();
@@ -107,6 +109,7 @@ Rows RowReader::scan(std::initializer_list<Parameter> key) {
                cell);
       }
       ++rows;
+      if (first_only) break;
     }
     index_endscan(scan);
     ExecDropSingleTupleTableSlot(slot);

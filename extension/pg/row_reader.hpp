@@ -24,10 +24,13 @@ class RowReader {
   // statement like any other.
   bool usable();
   // The rows with these values in the first columns of the index, in its order. Valid until the session ends.
-  Rows find(std::initializer_list<Parameter> key);
+  Rows find(std::initializer_list<Parameter> key) { return read(key, false); }
+  // Whether there is such a row.
+  bool any(std::initializer_list<Parameter> key) { return !read(key, true).empty(); }
 
  private:
-  Rows scan(std::initializer_list<Parameter> key);
+  Rows read(std::initializer_list<Parameter> key, bool first_only);
+  Rows scan(std::initializer_list<Parameter> key, bool first_only);
   Rows select(std::initializer_list<Parameter> key);
   std::vector<const char*> key_columns();
   void resolve(Relation relation);
