@@ -27,7 +27,8 @@ std::vector<std::string_view> parts_of(std::string_view list) {
 
 }  // namespace
 
-std::string with_array_rows(std::string sql) {
+ArrayRows with_array_rows(std::string sql, bool one) {
+  std::uint64_t used = 0;
   for (std::size_t at = sql.find(kCall); at != std::string::npos; at = sql.find(kCall, at + 1)) {
     const std::string_view text = sql;
     const std::size_t arrays_at = at + kCall.size() - 1;
@@ -48,12 +49,14 @@ std::string with_array_rows(std::string sql) {
     std::string rows = "(SELECT ";
     for (std::size_t i = 0; i < arrays.size(); ++i) {
       if (i > 0) rows += ", ";
-      rows.append("unnest(").append(arrays[i]).append(") AS \"").append(columns[i]).append("\"");
+      rows.append(one ? "(" : "unnest(").append(arrays[i]).append(one ? ")[1]" : ")");
+      rows.append(" AS \"").append(columns[i]).append("\"");
+      used |= std::uint64_t{1} << (std::stoul(std::string(arrays[i].substr(1))) - 1);
     }
     rows.append(") ").append(name);
     sql.replace(at, columns_end + 1 - at, rows);
   }
-  return sql;
+  return {std::move(sql), used};
 }
 
 }  // namespace billing::pg

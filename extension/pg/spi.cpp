@@ -287,7 +287,7 @@ const Session& Session::current() {
   return *current_session;
 }
 
-void Statement::prepare(const Parameter* parameters, std::size_t count) {
+void Statement::prepare(const Parameter* parameters, std::size_t count, bool one_row) {
   const Session& session = Session::current();
   std::string sql;
   for (const char* c = sql_; *c != '\0'; ++c) {
@@ -298,36 +298,41 @@ void Statement::prepare(const Parameter* parameters, std::size_t count) {
       sql += *c;
     }
   }
-  sql = with_array_rows(std::move(sql));
+  ArrayRows text = with_array_rows(std::move(sql), one_row);
   Oid types[kMaxParameters];
   for (std::size_t i = 0; i < count; ++i) types[i] = parameters[i].type;
-  if (plan_ != nullptr) {
-    SPIPlanPtr old = plan_;
-    plan_ = nullptr;
-    guard([&] { SPI_freeplan(old); });
-  }
+  const bool moved = std::strcmp(schema_, session.quoted_schema()) != 0;
+  for (SPIPlanPtr& plan : plans_)
+    if (SPIPlanPtr old = moved ? std::exchange(plan, nullptr) : nullptr; old != nullptr)
+      guard([&] { SPI_freeplan(old); });
   SPIPlanPtr plan = guard([&] {
     SPIPlanPtr made =
-        SPI_prepare_cursor(sql.c_str(), static_cast<int>(count), types, CURSOR_OPT_GENERIC_PLAN);
+        SPI_prepare_cursor(text.sql.c_str(), static_cast<int>(count), types, CURSOR_OPT_GENERIC_PLAN);
     if (made == nullptr || SPI_keepplan(made) != 0)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("could not prepare a statement: %s",
                                                                        SPI_result_code_string(SPI_result))));
     return made;
   });
   strlcpy(schema_, session.quoted_schema(), sizeof(schema_));
-  plan_ = plan;
+  plans_[one_row ? 1 : 0] = plan;
+  arrays_ = text.arrays;
 }
 
 Rows Statement::run_with(const Parameter* parameters, std::size_t count) {
   if (count > kMaxParameters) throw SqlError(ERRCODE_INTERNAL_ERROR, "too many parameters for a statement");
   const Session& session = Session::current();
-  if (plan_ == nullptr || std::strcmp(schema_, session.quoted_schema()) != 0) prepare(parameters, count);
+  if (std::strcmp(schema_, session.quoted_schema()) != 0) prepare(parameters, count, false);
+  bool one_row = arrays_ != 0;
+  for (std::size_t i = 0; i < count; ++i)
+    one_row = one_row && ((arrays_ >> i & 1) == 0 || parameters[i].size == 1);
+  SPIPlanPtr& kept = plans_[one_row ? 1 : 0];
+  if (kept == nullptr) prepare(parameters, count, one_row);
 
   const Cell* cells = nullptr;
   std::size_t rows = 0;
   std::size_t columns = 0;
   const bool read_only = session.read_only();
-  SPIPlanPtr plan = plan_;
+  SPIPlanPtr plan = kept;
   bool keep = true;
   guard([&] {
     Datum values[kMaxParameters];
@@ -357,8 +362,8 @@ Rows Statement::run_with(const Parameter* parameters, std::size_t count) {
     }
     cells = made;
   });
-  if (!keep && plan == plan_) {
-    plan_ = nullptr;
+  if (!keep && plan == kept) {
+    kept = nullptr;
     guard([&] { SPI_freeplan(plan); });
   }
   return Rows(cells, rows, columns);

@@ -126,10 +126,11 @@ class Statement {
   Rows run_with(const Parameter* parameters, std::size_t count);
 
  private:
-  void prepare(const Parameter* parameters, std::size_t count);
+  void prepare(const Parameter* parameters, std::size_t count, bool one_row);
 
   const char* sql_;
-  SPIPlanPtr plan_ = nullptr;
+  SPIPlanPtr plans_[2] = {};  // the second for arrays of one element, see pg/array_rows.hpp
+  std::uint64_t arrays_ = 0;
   char schema_[2 * NAMEDATALEN + 3] = "";
 };
 
