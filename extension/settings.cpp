@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/credit_alarm.hpp"
+#include "functions/installation.hpp"
 #include "functions/plan_store.hpp"
 #include "functions/test_clocks.hpp"
 #include "pg/boundary.hpp"
@@ -291,6 +292,7 @@ const Settings& settings(Oid schema) {
       const Setting* setting = find_setting(stored.name);
       if (setting != nullptr && !stored.null) setting->apply(*fresh, stored.name, stored.value);
     }
+    fresh->installed_at = installed_at(schema);
     fresh->access.plans = plan_store::load(schema);
     if (!fresh->live) fresh->access.clocks = test_clocks::load(schema);
     kept = std::move(fresh);

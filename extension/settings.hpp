@@ -24,6 +24,7 @@ struct Settings {
   Seconds cache_ttl = 300;
   Seconds parked_limit = 90 * 86400;
   credits::DebtPolicy clawback_debt = credits::DebtPolicy::dispute;
+  Seconds installed_at = 0;
   std::optional<Seconds> grants_since;  // none: since the extension was installed
   bool notifications = true;
   bool notify_wake_up = true;

@@ -258,8 +258,8 @@ Json refuse_amount(const Account& account, const Access& access, const Settings&
   Json answer;
   if (account.available() >= amount) {
     // Enough, but granted by a subscription that gives no access now.
-    const UserState state = judge_user(subscriptions::read(account.user_id, settings.live),
-                                       settings.access, account.now(), access_grants::read(account.user_id));
+    const UserState state = judge_user(subscriptions::read(account.user_id, settings.live), settings.access,
+                                       account.now(), access_grants::read(account.user_id));
     const bool elsewhere = state.effective.has_access;  // by another subscription
     answer = refusal(
         "subscription_inactive", elsewhere ? "granted_by_another_subscription" : state.effective.reason,

@@ -97,8 +97,7 @@ PriceNeeds price_needs(const std::vector<Work*>& works) {
       embedded = true;
       says = says || mentions_credits(use.embedded);
       const auto standing = std::make_pair(use.event->created, use.event->id);
-      if (!known ||
-          (told && standing < std::make_pair(row.maybe_seconds(0, 2).value_or(0), row.text(0, 3))))
+      if (!known || (told && standing < std::make_pair(row.maybe_seconds(0, 2).value_or(0), row.text(0, 3))))
         needs.extras.embedded.push_back(embedded_event(use, key));
     }
     if (!granting) continue;

@@ -21,8 +21,6 @@ namespace billing::credits::follow {
 
 namespace {
 
-pg::Statement installed_at("SELECT last_value FROM @billing_installation");
-
 // A grant to be made, and what of it goes back at once.
 struct Due {
   PlannedGrant grant;
@@ -39,7 +37,11 @@ struct Change {
 class Follow {
  public:
   Follow(const Touched& touched, const Settings& settings, bool wait)
-      : subjects_(touched.subjects), trials_(touched.trials), brought_(touched.brought), settings_(settings), wait_(wait) {}
+      : subjects_(touched.subjects),
+        trials_(touched.trials),
+        brought_(touched.brought),
+        settings_(settings),
+        wait_(wait) {}
 
   std::set<std::string> run() {
     find_sources();
@@ -176,10 +178,7 @@ class Follow {
     plans_[source.user_id].push_back(std::move(grant));
   }
 
-  Seconds since() {
-    if (!since_) since_ = settings_.grants_since ? *settings_.grants_since : installed_at.run().number(0, 0);
-    return *since_;
-  }
+  Seconds since() { return settings_.grants_since.value_or(settings_.installed_at); }
 
   void read_payments() {
     std::vector<PaymentSubject> subjects;
@@ -380,7 +379,6 @@ class Follow {
   std::map<std::string, std::vector<PlannedGrant>> plans_;  // by user
   std::map<std::pair<std::string, std::string>, std::string> customer_of_;  // by user and key
   std::map<std::string, Reversal> reversals_;                               // by source
-  std::optional<Seconds> since_;
 };
 
 }  // namespace

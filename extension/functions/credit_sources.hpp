@@ -34,7 +34,8 @@ class Sources {
 
  private:
   void add(const pg::Rows& rows);
-  std::set<std::string> take_brought(const std::set<std::string>& customers, const std::set<std::string>& ids);
+  std::set<std::string> take_brought(const std::set<std::string>& customers,
+                                     const std::set<std::string>& ids);
   void add_siblings();
 
   const std::map<std::string, std::string>& user_of_;

@@ -26,7 +26,6 @@ pg::Statement note(
     " ON CONFLICT (stripe_account, livemode, object_id) DO UPDATE SET current_since = excluded.current_since"
     "  WHERE m.current_since IS NULL AND excluded.current_since IS NOT NULL");
 pg::RowReader noted("credit_imported_sources", "credit_imported_sources_pkey", "current_since");
-pg::Statement installed_at("SELECT last_value FROM @billing_installation");
 
 bool is_paid(const Event& event) {
   if (event.object_type == "invoice") return fields::invoice_is_paid(event.object);
@@ -65,14 +64,15 @@ void note_imported(const std::vector<Work*>& works, const Settings& settings) {
                   : std::nullopt);
   }
   if (id.empty()) return;
-  const Seconds granting = settings.grants_since ? *settings.grants_since : installed_at.run().number(0, 0);
+  const Seconds granting = settings.grants_since.value_or(settings.installed_at);
   note.run(account, id, paid_at, since, granting, settings.live);
 }
 
 void ImportedSources::read(const std::vector<std::string>& accounts, const std::vector<std::string>& ids,
                            bool live) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const pg::Rows rows = noted.find({pg::parameter(accounts[i]), pg::parameter(live), pg::parameter(ids[i])});
+    const pg::Rows rows =
+        noted.find({pg::parameter(accounts[i]), pg::parameter(live), pg::parameter(ids[i])});
     if (!rows.empty()) current_since_[{accounts[i], ids[i]}] = rows.maybe_seconds(0, 0).value_or(0);
   }
 }

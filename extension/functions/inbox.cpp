@@ -79,7 +79,6 @@ Arrivals count(const Arrivals& arrivals, pg::Statement& statement) {
   return left;
 }
 
-
 pg::Statement insert_events(
     "INSERT INTO @stripe_events (stripe_event_id, event_type, object_id, object_type, stripe_customer_id,"
     "  stripe_account, livemode, api_version, stripe_created, endpoint, processed, processed_at, outcome, "

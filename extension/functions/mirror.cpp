@@ -8,6 +8,7 @@
 #include "core/fields.hpp"
 #include "core/payer.hpp"
 #include "functions/mirror_keys.hpp"
+#include "pg/row_reader.hpp"
 
 namespace billing::mirror {
 
@@ -79,12 +80,18 @@ pg::Statement update_payers(
     " WHERE o.stripe_account = k.account AND o.livemode = k.livemode AND o.object_type = k.type"
     "  AND o.object_id = k.id");
 
+pg::RowReader any_row("stripe_objects", "stripe_objects_pkey", "object_id");
+
 bool has_payer(const Key& key) { return key.type == "payment_intent" || key.type == "charge"; }
 
 Table lock_existing(const std::set<Key>& keys) {
   KeyArrays arrays;
-  for (const Key& key : keys) arrays.add(key);
+  for (const Key& key : keys)
+    if (any_row.any({pg::parameter(key.account), pg::parameter(key.livemode), pg::parameter(key.type),
+                     pg::parameter(key.id)}))
+      arrays.add(key);
   Table table;
+  if (arrays.id.empty()) return table;
   const pg::Rows rows = lock_rows.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Row row;

@@ -38,11 +38,11 @@ struct Extras {
   // too, as long as their own snapshot names no customer.
   Payers payers;
 };
-// Objects of which an event of the batch is the snapshot that the mirror has now, and that event: nobody has to
-// read them back.
+// Objects of which an event of the batch is the snapshot that the mirror has now, and that event: nobody has
+// to read them back.
 using Snapshots = std::map<Key, const Event*>;
 struct Folded {
-  std::set<Key> found;               // known, or with a known payer, from now on
+  std::set<Key> found;  // known, or with a known payer, from now on
   Snapshots brought;
   std::map<Key, Seconds> ambiguous;  // in doubt from now on: the second whose order nobody tells
 };

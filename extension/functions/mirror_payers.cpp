@@ -9,9 +9,7 @@ namespace billing::mirror {
 
 namespace {
 
-pg::Statement read_payers(
-    "SELECT o.stripe_account, o.livemode, o.object_type, o.object_id, o.stripe_customer_id" KEYS_MATCH
-    " WHERE o.stripe_customer_id IS NOT NULL");
+pg::RowReader payer_of("stripe_objects", "stripe_objects_pkey", "stripe_customer_id");
 pg::RowReader parts_of("stripe_objects", "stripe_objects_parent_idx", "stripe_account livemode object");
 
 void tell(Payers& payers, const Key& key, const std::string& payer) {
@@ -27,11 +25,11 @@ void tell_named(Payers& payers, const std::string& account, bool livemode, const
 
 Payers read(const std::set<Key>& keys) {
   Payers known;
-  if (keys.empty()) return known;
-  KeyArrays arrays;
-  for (const Key& key : keys) arrays.add(key);
-  const pg::Rows rows = read_payers.run(arrays.account, arrays.livemode, arrays.type, arrays.id);
-  for (std::size_t i = 0; i < rows.size(); ++i) known[key_from(rows, i)] = rows.text(i, 4);
+  for (const Key& key : keys) {
+    const pg::Rows rows = payer_of.find({pg::parameter(key.account), pg::parameter(key.livemode),
+                                         pg::parameter(key.type), pg::parameter(key.id)});
+    if (!rows.empty() && !rows.null(0, 0)) known[key] = rows.text(0, 0);
+  }
   return known;
 }
 

@@ -10,7 +10,6 @@ int Silence::depth_ = 0;
 
 namespace {
 
-pg::Statement installed_at("SELECT last_value FROM @billing_installation");
 pg::Statement insert(
     "INSERT INTO @billing_notifications (user_id, notification_id, kind, dedupe_key, payload, event_id,"
     "  livemode)"
@@ -52,9 +51,7 @@ void drop_made_good(std::vector<Entry>& entries, const Settings& settings) {
 
 }  // namespace
 
-Seconds since(const Settings& settings) {
-  return settings.notify_since ? *settings.notify_since : installed_at.run().number(0, 0);
-}
+Seconds since(const Settings& settings) { return settings.notify_since.value_or(settings.installed_at); }
 
 void write(const std::vector<Entry>& entries, const Settings& settings) {
   if (entries.empty() || Silence::holds() || !settings.notifications) return;
@@ -81,7 +78,8 @@ void AccessTeller::judge(const std::string& user_id, const Anchor& anchor, const
     // Nobody knows when somebody's access began whom nothing was ever told of, and who is only looked at.
     if (occasion_.kind == Kind::time) return kEndOfTime;
     const auto cause = occasion_.causes.find(user_id);
-    return std::max(since(), cause == occasion_.causes.end() ? 0 : cause->second.since);
+    return std::max(notifications::since(settings_),
+                    cause == occasion_.causes.end() ? 0 : cause->second.since);
   };
   AccessNews news =
       access_news(anchor.told, state, user, subscriptions, grants, now, began_since, clock_time);
@@ -94,15 +92,10 @@ void AccessTeller::judge(const std::string& user_id, const Anchor& anchor, const
         {user_id, std::move(notice), cause == occasion_.causes.end() ? "" : cause->second.event_id, ""});
 }
 
-Seconds AccessTeller::since() {
-  if (!since_) since_ = notifications::since(settings_);
-  return *since_;
-}
-
 bool AccessTeller::is_history(const std::string& user_id) {
   const auto cause = occasion_.causes.find(user_id);
   if (cause == occasion_.causes.end()) return false;
-  return cause->second.created < std::max(since(), cause->second.since);
+  return cause->second.created < std::max(notifications::since(settings_), cause->second.since);
 }
 
 void AccessTeller::write() {

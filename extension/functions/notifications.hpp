@@ -95,11 +95,9 @@ class AccessTeller {
 
  private:
   bool is_history(const std::string& user_id);
-  Seconds since();
 
   const Occasion& occasion_;
   const Settings& settings_;
-  std::optional<Seconds> since_;
   std::vector<Entry> entries_;
   std::map<std::string, Anchor> changed_;
 };

@@ -60,8 +60,8 @@ std::map<std::string, Seconds> paid_through(const std::set<std::string>& subscri
       bool stands = false;
       for (std::size_t n = paying.count(until); n > 0; --n, ++subject) {
         const PaymentFacts& known = facts.at(subject->id);
-        stands = stands || !credits::went_back(credits::read_reversal(*subject->object, known.charges,
-                                                                      known.credit_notes));
+        stands = stands || !credits::went_back(
+                               credits::read_reversal(*subject->object, known.charges, known.credit_notes));
       }
       if (stands) paid[one->first] = until;
       paying.erase(until);

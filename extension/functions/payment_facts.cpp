@@ -1,119 +1,122 @@
 #include "functions/payment_facts.hpp"
 
-#include <optional>
+#include <set>
+#include <utility>
 
 #include "core/fields.hpp"
 #include "pg/row_reader.hpp"
-#include "pg/spi.hpp"
 
 namespace billing {
 
 namespace {
 
-// The charges that paid for each subject: named by it or one of its invoice payments, naming it or its
-// invoice (before basil), or made by a payment intent that it or one of its invoice payments names. With them
-// their refunds and disputes; those whose charge was never told of are found through the payment intent, or
-// the charge's id.
-#define ID_OF(holder, member)                                                                 \
-  " CASE jsonb_typeof(" holder " -> '" member "') WHEN 'string' THEN " holder " ->> '" member \
-  "' ELSE " holder " -> '" member "' ->> 'id' END "
-pg::Statement read_facts(
-    "WITH k AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6) k(id, account, livemode, intent, charge, invoice)),"
-    " owners AS (SELECT k.id, k.account, k.livemode, k.id AS owner FROM k"
-    "  UNION SELECT k.id, k.account, k.livemode, k.invoice FROM k WHERE k.invoice IS NOT NULL),"
-    " paying AS (SELECT w.id, w.account, w.livemode, q.object -> 'payment' AS payment FROM owners w"
-    "   JOIN @stripe_objects q ON q.parent_id = w.owner AND q.object_type = 'invoice_payment'),"
-    " intents AS (SELECT k.id, k.intent FROM k WHERE k.intent IS NOT NULL"
-    "  UNION SELECT p.id, " ID_OF("p.payment", "payment_intent") " FROM paying p),"
-    " named AS (SELECT k.id, k.account, k.livemode, k.charge FROM k WHERE k.charge IS NOT NULL"
-    "  UNION SELECT p.id, p.account, p.livemode, " ID_OF("p.payment", "charge") " FROM paying p),"
-    " charges AS (SELECT w.id, c.object_id, c.object, c.event_created FROM owners w JOIN @stripe_objects c"
-    "   ON c.parent_id = w.owner AND c.object_type = 'charge' AND c.object IS NOT NULL"
-    "  UNION SELECT i.id, c.object_id, c.object, c.event_created FROM intents i JOIN @stripe_objects c"
-    "   ON c.parent_id = i.intent AND c.object_type = 'charge' AND c.object IS NOT NULL"
-    "  UNION SELECT n.id, c.object_id, c.object, c.event_created FROM named n JOIN @stripe_objects c"
-    "   ON c.stripe_account = n.account AND c.livemode = n.livemode AND c.object_type = 'charge'"
-    "   AND c.object_id = n.charge AND c.object IS NOT NULL),"
-    " parents AS (SELECT id, object_id AS parent FROM charges UNION SELECT id, intent FROM intents"
-    "  UNION SELECT id, " ID_OF("object", "payment_intent") " FROM charges"
-    "  UNION SELECT id, charge FROM named)"
-    " SELECT c.id, 'charge', c.object_id, c.object_id, c.object, c.event_created FROM charges c"
-    " UNION ALL SELECT p.id, r.object_type, r.object_id, p.parent, r.object, r.event_created FROM "
-    "parents p"
-    "  JOIN @stripe_objects r ON r.parent_id = p.parent AND r.object_type IN ('refund', 'dispute')"
-    "   AND r.object IS NOT NULL"
-    " UNION ALL SELECT w.id, 'credit_note', n.object_id, w.id, n.object, n.event_created FROM owners w"
-    "  JOIN @stripe_objects n ON n.parent_id = w.owner AND n.object_type = 'credit_note' AND n.object IS NOT "
-    "NULL"
-    " ORDER BY 1, 2, 3");
-#undef ID_OF
+pg::RowReader parts_of("stripe_objects", "stripe_objects_parent_idx",
+                       "object_type object_id object event_created");
+pg::RowReader rows_of("stripe_objects", "stripe_objects_pkey", "object event_created");
 
-pg::RowReader parts_of("stripe_objects", "stripe_objects_parent_idx", "object_id");
+// What the mirror knows of one subject: the charges that paid for it are named by it or one of its invoice
+// payments, name it or its invoice (before basil), or were made by a payment intent that it or one of its
+// invoice payments names. With them their refunds and disputes; those whose charge was never told of are
+// found through the payment intent, or the charge's id.
+class Search {
+ public:
+  explicit Search(const PaymentSubject& subject) : subject_(subject) {
+    const Json& object = *subject.object;
+    // A session names its intent as an old invoice does. In payment mode it may make an invoice of what was
+    // paid.
+    want(fields::invoice_payment_intent(object), fields::invoice_charge(object));
+    // Several payments may have paid for an invoice.
+    if (const Json& payments = list_of(object, "payments"); payments.size() > 1)
+      for (const Json& payment : payments)
+        want(id_of(at(payment, "payment"), "payment_intent"), id_of(at(payment, "payment"), "charge"));
+  }
 
-std::optional<std::string> unless_empty(std::string text) {
-  return text.empty() ? std::nullopt : std::optional(std::move(text));
-}
+  PaymentFacts run() {
+    look_at_owner(subject_.id);
+    look_at_owner(id_of(*subject_.object, "invoice"));
+    for (const std::string& intent : intents_) look_at_parts(intent, {"charge", "refund", "dispute"});
+    for (const std::string& id : named_) look_at_charge(id);
+    std::set<std::string> parents = named_;
+    for (const auto& [key, charge] : found_) {
+      if (key.first != "charge") continue;
+      parents.insert(key.second);
+      parents.insert(id_of(charge.object, "payment_intent"));
+    }
+    for (const std::string& parent : parents)
+      if (intents_.count(parent) == 0) look_at_parts(parent, {"refund", "dispute"});
+    return facts();
+  }
+
+ private:
+  struct Found {
+    std::string parent;
+    Json object;
+    Seconds created = 0;
+  };
+
+  void want(std::string intent, std::string charge) {
+    if (!intent.empty()) intents_.insert(std::move(intent));
+    if (!charge.empty()) named_.insert(std::move(charge));
+  }
+
+  void look_at_owner(const std::string& owner) {
+    look_at_parts(owner, {"invoice_payment", "charge", "credit_note"});
+  }
+
+  void look_at_parts(const std::string& parent, const std::set<std::string_view>& types) {
+    if (parent.empty()) return;
+    const pg::Rows rows = parts_of.find({pg::parameter(parent)});
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (rows.null(i, 2) || types.count(rows.view(i, 0)) == 0) continue;
+      Json object = rows.document(i, 2);
+      if (rows.view(i, 0) == "invoice_payment")
+        want(id_of(at(object, "payment"), "payment_intent"), id_of(at(object, "payment"), "charge"));
+      else
+        found_[{rows.text(i, 0), rows.text(i, 1)}] = {parent, std::move(object),
+                                                      rows.maybe_seconds(i, 3).value_or(0)};
+    }
+  }
+
+  void look_at_charge(const std::string& id) {
+    const pg::Rows rows = rows_of.find({pg::parameter(subject_.account), pg::parameter(subject_.livemode),
+                                        pg::parameter("charge"), pg::parameter(id)});
+    if (!rows.empty() && !rows.null(0, 0))
+      found_[{"charge", id}] = {id, rows.document(0, 0), rows.maybe_seconds(0, 1).value_or(0)};
+  }
+
+  PaymentFacts facts() {
+    PaymentFacts facts;
+    std::map<std::string, credits::ChargeFacts> charges;  // by charge or intent
+    for (auto& [key, one] : found_) {
+      const auto& [type, id] = key;
+      if (type == "credit_note") {
+        facts.credit_notes.push_back(std::move(one.object));
+      } else if (type == "charge") {
+        credits::ChargeFacts& charge = charges[id];
+        charge.charge = std::move(one.object);
+        charge.charge_created = one.created;
+      } else {
+        const std::string named = fields::refund_charge(one.object);
+        credits::ChargeFacts& charge = charges[named.empty() ? one.parent : named];
+        if (type == "refund") charge.refund_created.push_back(one.created);
+        (type == "refund" ? charge.refunds : charge.disputes).push_back(std::move(one.object));
+      }
+    }
+    for (auto& [id, charge] : charges) facts.charges.push_back(std::move(charge));
+    return facts;
+  }
+
+  const PaymentSubject& subject_;
+  std::set<std::string> intents_;
+  std::set<std::string> named_;                                 // charges
+  std::map<std::pair<std::string, std::string>, Found> found_;  // by type and id
+};
 
 }  // namespace
 
 std::map<std::string, PaymentFacts> read_payment_facts(const std::vector<PaymentSubject>& subjects) {
   std::map<std::string, PaymentFacts> facts;
-  pg::Texts id, account, intent, charge, invoice;
-  pg::Flags livemode;
-  const auto add = [&](const PaymentSubject& subject, std::optional<std::string> by_intent,
-                       std::optional<std::string> by_charge, std::optional<std::string> of_invoice) {
-    id.push_back(subject.id);
-    account.push_back(subject.account);
-    livemode.push_back(subject.livemode ? 1 : 0);
-    intent.push_back(std::move(by_intent));
-    charge.push_back(std::move(by_charge));
-    invoice.push_back(std::move(of_invoice));
-  };
-  for (const PaymentSubject& subject : subjects) {
-    facts[subject.id];
-    // A session names its intent as an old invoice does. In payment mode it may make an invoice of what was
-    // paid.
-    auto by_intent = unless_empty(fields::invoice_payment_intent(*subject.object));
-    auto by_charge = unless_empty(fields::invoice_charge(*subject.object));
-    auto of_invoice = unless_empty(id_of(*subject.object, "invoice"));
-    const Json& payments = list_of(*subject.object, "payments");
-    // Nothing leads anywhere from an object that names nothing, and that nothing names.
-    if (!by_intent && !by_charge && !of_invoice && payments.size() < 2 &&
-        !parts_of.any({pg::parameter(subject.id)}))
-      continue;
-    add(subject, std::move(by_intent), std::move(by_charge), std::move(of_invoice));
-    // Several payments may have paid for an invoice.
-    if (payments.size() < 2) continue;
-    for (const Json& payment : payments)
-      add(subject, unless_empty(id_of(at(payment, "payment"), "payment_intent")),
-          unless_empty(id_of(at(payment, "payment"), "charge")), std::nullopt);
-  }
-  if (id.empty()) return facts;
-  const pg::Rows rows = read_facts.run(id, account, livemode, intent, charge, invoice);
-  std::map<std::pair<std::string, std::string>, credits::ChargeFacts>
-      charges;  // by subject and charge or intent
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    Json object = rows.document(i, 4);
-    const Seconds created = rows.maybe_seconds(i, 5).value_or(0);
-    const std::string_view type = rows.view(i, 1);
-    if (type == "credit_note") {
-      facts[rows.text(i, 0)].credit_notes.push_back(std::move(object));
-      continue;
-    }
-    std::string of = type == "charge" ? "" : fields::refund_charge(object);
-    if (of.empty()) of = rows.text(i, 3);
-    credits::ChargeFacts& one = charges[{rows.text(i, 0), of}];
-    if (type == "charge") {
-      one.charge = std::move(object);
-      one.charge_created = created;
-    } else if (type == "refund") {
-      one.refunds.push_back(std::move(object));
-      one.refund_created.push_back(created);
-    } else {
-      one.disputes.push_back(std::move(object));
-    }
-  }
-  for (auto& [key, one] : charges) facts[key.first].charges.push_back(std::move(one));
+  for (const PaymentSubject& subject : subjects) facts[subject.id] = Search(subject).run();
   return facts;
 }
 

@@ -88,9 +88,8 @@ PG_BILLING_FUNCTION(is_trial_eligible) {
     if (!PG_ARGISNULL(1) && offered.find(plan) == nullptr)
       throw pg::SqlError(ERRCODE_NO_DATA_FOUND, "there is no plan \"" + shorten(plan) + "\"",
                          "SELECT id FROM subscription_plans lists them; leave it out for any of them.");
-    judged =
-        judge_trial(trials::read(user_id, rules.live), subscriptions::read(user_id, rules.live),
-                    offered, plan, awaited::read(user_id, rules.live));
+    judged = judge_trial(trials::read(user_id, rules.live), subscriptions::read(user_id, rules.live), offered,
+                         plan, awaited::read(user_id, rules.live));
     if (judged.eligible && trials::is_known_from_before_erasure(user_id))
       judged = {false, "trial_used", "subscribe", 0};
   }
