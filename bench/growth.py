@@ -56,6 +56,9 @@ def comparisons(stand):
         yield pair("event", "one event, in batches of 50 of one connection", lambda grown: grown.event)
         yield pair("read", "get_user_subscription_state, 8 clients: 1 s / transactions",
                    lambda grown: grown.pgbench("SELECT get_user_subscription_state(:u)"))
+        yield pair("select", "for comparison: SELECT of the cached row and of the credits, joined, 8 clients: 1 s / transactions",
+                   lambda grown: grown.pgbench("SELECT c.state, a.balance, a.held, a.debt FROM subscription_cache c"
+                                               " JOIN credit_accounts a ON a.user_id = c.user_id WHERE c.user_id = :u"))
         yield pair("debit", "use_credits_validated, 8 clients: 1 s / transactions",
                    lambda grown: grown.pgbench("SELECT use_credits_validated(:u, 1, 'story', :k)"))
         large.database.drop()

@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kMaxBatchEvents = 200;
 constexpr std::size_t kMaxBatchBytes = 4 * 1024 * 1024;
 constexpr int kMaxAttempts = 5;
-constexpr Clock::duration kMostGathering = std::chrono::milliseconds(2);
+constexpr Clock::duration kMostGathering = std::chrono::microseconds(600);
 
 bool answered(const std::shared_ptr<Pending>& pending) { return !pending->answer; }
 
