@@ -97,7 +97,8 @@ class Follow {
       for (const Existing& grant : grants) {
         const auto customer = user_of_.find(grant.customer_id);
         if (grant.source != "manual" || grant.invoice_id.empty() || customer == user_of_.end()) continue;
-        const Json nothing = {{"id", grant.invoice_id}, {"object", "invoice"}};
+        const auto nothing =
+            std::make_shared<const Json>(Json{{"id", grant.invoice_id}, {"object", "invoice"}});
         sources_.emplace(grant.invoice_id,
                          Source{user, customer->first, "", "invoice", grant.invoice_id, nothing});
         reviewed_.insert(grant.invoice_id);
@@ -108,11 +109,11 @@ class Follow {
     read_prices();
     std::map<std::string, std::vector<const Source*>> invoices;  // by subscription
     for (const auto& [id, source] : sources_) {
-      if (source.type == "invoice" && may_grant(source.object))
-        invoices[fields::invoice_subscription(source.object)].push_back(&source);
+      if (source.type == "invoice" && may_grant(*source.object))
+        invoices[fields::invoice_subscription(*source.object)].push_back(&source);
       else if (source.type == "checkout.session")
-        if (auto grant = plan_checkout(source.object, catalogues_[source.account].prices))
-          keep(source, time_of(source.object, "created").value_or(0), std::move(*grant));
+        if (auto grant = plan_checkout(*source.object, catalogues_[source.account].prices))
+          keep(source, time_of(*source.object, "created").value_or(0), std::move(*grant));
     }
     for (auto& [subscription, sources] : invoices) plan_subscription(subscription, sources);
     for (const Trial& trial : trials_)
@@ -130,7 +131,7 @@ class Follow {
     };
     for (const auto& [id, source] : sources_)
       for (const std::string& price :
-           source.type == "invoice" ? prices_of(source.object) : prices_of_checkout(source.object))
+           source.type == "invoice" ? prices_of(*source.object) : prices_of_checkout(*source.object))
         want(source.account, price);
     for (const Trial& trial : trials_)
       for (const SubscriptionItem& item : trial.subscription.items)
@@ -140,14 +141,14 @@ class Follow {
 
   void plan_subscription(const std::string& subscription, std::vector<const Source*>& sources) {
     std::sort(sources.begin(), sources.end(), [](const Source* a, const Source* b) {
-      return std::make_pair(granted_at(a->object), a->id) < std::make_pair(granted_at(b->object), b->id);
+      return std::make_pair(granted_at(*a->object), a->id) < std::make_pair(granted_at(*b->object), b->id);
     });
     // The newest invoice tells what its prices say last.
     AccountCatalogue catalogue = catalogues_[sources.front()->account];
     std::vector<const Json*> objects;
     for (const Source* source : sources) {
-      catalogue.add_embedded(source->object);
-      objects.push_back(&source->object);
+      catalogue.add_embedded(*source->object);
+      objects.push_back(source->object.get());
     }
     const bool sure = std::all_of(objects.begin(), objects.end(), [&](const Json* invoice) {
       const std::vector<std::string> prices = prices_of(*invoice);
@@ -159,7 +160,7 @@ class Follow {
       // What a change of plan grants can't be judged while it is not known what one of the plans grants.
       if (grant.source == "upgrade" && !sure) continue;
       const Source& source = sources_.at(grant.invoice_id);
-      keep(source, paid_at(source.object), std::move(grant));
+      keep(source, paid_at(*source.object), std::move(grant));
     }
   }
 
@@ -183,9 +184,9 @@ class Follow {
   void read_payments() {
     std::vector<PaymentSubject> subjects;
     for (const auto& [id, source] : sources_)
-      subjects.push_back({id, source.account, settings_.live, &source.object});
+      subjects.push_back({id, source.account, settings_.live, source.object.get()});
     for (auto& [id, facts] : read_payment_facts(subjects))
-      reversals_[id] = read_reversal(sources_.at(id).object, facts.charges, facts.credit_notes);
+      reversals_[id] = read_reversal(*sources_.at(id).object, facts.charges, facts.credit_notes);
   }
 
   std::set<std::string> users_concerned() const {
@@ -204,7 +205,7 @@ class Follow {
   // Whether all is known of what the upgrades of an invoice depend on: what is not planned then is not due.
   bool is_certain(const std::string& invoice_id) {
     const Source& source = sources_.at(invoice_id);
-    const Json& invoice = source.object;
+    const Json& invoice = *source.object;
     return !imported_.contains(source.account, invoice_id) && may_grant(invoice) &&
            sure_.count(fields::invoice_subscription(invoice)) > 0 && paid_at(invoice) >= since();
   }

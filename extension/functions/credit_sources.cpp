@@ -50,7 +50,10 @@ std::set<std::string> Sources::take_brought(const std::set<std::string>& custome
     if (!grants || key.livemode != live_ || customers.count(event->customer_id) == 0) continue;
     const auto user = user_of_.find(event->customer_id);
     if (left.erase(key.id) > 0 && user != user_of_.end())
-      sources_[key.id] = {user->second, event->customer_id, key.account, key.type, key.id, event->object};
+      sources_[key.id] = {
+          user->second, event->customer_id,
+          key.account,  key.type,
+          key.id,       std::shared_ptr<const Json>(std::shared_ptr<const Json>(), &event->object)};
   }
   return left;
 }
@@ -63,9 +66,9 @@ void Sources::add_siblings() {
     std::map<std::string, Seconds> since;  // by subscription
     for (const auto& [id, source] : sources_) {
       if (source.type != "invoice") continue;
-      const std::string subscription = fields::invoice_subscription(source.object);
+      const std::string subscription = fields::invoice_subscription(*source.object);
       const auto [place, inserted] = since.emplace(subscription, kLastSecond);
-      for (const Json& line : list_of(source.object, "lines"))
+      for (const Json& line : list_of(*source.object, "lines"))
         place->second = std::min(place->second, time_of(at(line, "period"), "start").value_or(kLastSecond));
     }
     since.erase("");
@@ -87,8 +90,9 @@ void Sources::add(const pg::Rows& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto user = user_of_.find(rows.text(i, 3));
     if (user == user_of_.end() || sources_.count(rows.text(i, 2)) > 0) continue;
-    sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3), rows.text(i, 0),
-                                 rows.text(i, 1), rows.text(i, 2), rows.document(i, 4)};
+    sources_[rows.text(i, 2)] = {user->second,    rows.text(i, 3),
+                                 rows.text(i, 0), rows.text(i, 1),
+                                 rows.text(i, 2), std::make_shared<const Json>(rows.document(i, 4))};
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -17,7 +18,7 @@ struct Source {
   std::string account;
   std::string type;
   std::string id;
-  Json object;
+  std::shared_ptr<const Json> object;  // the batch's own, or read
 };
 
 class Sources {
