@@ -18,6 +18,28 @@ namespace asio = boost::asio;
 
 namespace {
 
+constexpr const char* kDuplicateStatement = "42P05";
+constexpr const char* kNoStatement = "26000";
+constexpr const char* kStatementOutdated = "0A000";  // what it returns has changed since
+
+// Parameters as libpq takes them. Views of the originals.
+struct Bound {
+  explicit Bound(const std::vector<Parameter>& parameters) {
+    for (const Parameter& parameter : parameters) {
+      types.push_back(parameter.type);
+      values.push_back(parameter.value.c_str());
+      lengths.push_back(static_cast<int>(parameter.value.size()));
+      formats.push_back(parameter.binary ? 1 : 0);
+    }
+  }
+  int count() const { return static_cast<int>(types.size()); }
+
+  std::vector<Oid> types;
+  std::vector<const char*> values;
+  std::vector<int> lengths;
+  std::vector<int> formats;
+};
+
 constexpr auto kQuietly = asio::as_tuple(asio::use_awaitable);
 constexpr auto kConnectLimit = std::chrono::seconds(10);
 constexpr auto kCancelLimit = std::chrono::seconds(5);
@@ -97,6 +119,7 @@ void Database::close() {
   // The descriptor is libpq's: forget it before libpq closes it.
   if (socket_.is_open()) socket_.release();
   connection_.reset();
+  kept_.clear();
 }
 
 void Database::start_clock(std::chrono::milliseconds limit) {
@@ -258,8 +281,7 @@ asio::awaitable<void> Database::collect(Reply& reply) {
   if (!connected()) reply.lost = true;
 }
 
-asio::awaitable<Reply> Database::query(std::string sql, std::vector<Parameter> parameters,
-                                       std::chrono::milliseconds limit) {
+asio::awaitable<Reply> Database::run(Send send, std::chrono::milliseconds limit) {
   Reply reply;
   // A server that went away while nothing was asked is noticed here, before anything is sent.
   if (!connected() || PQconsumeInput(connection_.get()) == 0) {
@@ -267,20 +289,9 @@ asio::awaitable<Reply> Database::query(std::string sql, std::vector<Parameter> p
     reply.lost = true;
     co_return reply;
   }
-  std::vector<Oid> types;
-  std::vector<const char*> values;
-  std::vector<int> lengths;
-  std::vector<int> formats;
-  for (const Parameter& parameter : parameters) {
-    types.push_back(parameter.type);
-    values.push_back(parameter.value.c_str());
-    lengths.push_back(static_cast<int>(parameter.value.size()));
-    formats.push_back(parameter.binary ? 1 : 0);
-  }
   unreplicated_ = false;
   start_clock(limit);
-  bool sent = PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(parameters.size()),
-                                types.data(), values.data(), lengths.data(), formats.data(), 0) == 1;
+  bool sent = send(connection_.get());
   if (sent) sent = co_await send_all();
   if (sent)
     co_await collect(reply);
@@ -289,6 +300,46 @@ asio::awaitable<Reply> Database::query(std::string sql, std::vector<Parameter> p
   clock_.cancel();
   reply.unreplicated = unreplicated_;
   if (reply.lost) close();
+  co_return reply;
+}
+
+asio::awaitable<Reply> Database::query(std::string sql, std::vector<Parameter> parameters,
+                                       std::chrono::milliseconds limit) {
+  const Bound bound(parameters);
+  Send send = [&](PGconn* connection) {
+    return PQsendQueryParams(connection, sql.c_str(), bound.count(), bound.types.data(), bound.values.data(),
+                             bound.lengths.data(), bound.formats.data(), 0) == 1;
+  };
+  Reply reply = co_await run(std::move(send), limit);
+  co_return reply;
+}
+
+asio::awaitable<Reply> Database::repeat(std::string sql, std::vector<Parameter> parameters,
+                                        std::chrono::milliseconds limit) {
+  // The same text has the same name in every worker: behind a pooler they find each other's.
+  const std::string name = "pg_billing_" + std::to_string(std::hash<std::string>{}(sql));
+  const Bound bound(parameters);
+  if (keeps_statements_ && kept_.count(name) == 0) {
+    Send prepare = [&](PGconn* connection) {
+      return PQsendPrepare(connection, name.c_str(), sql.c_str(), bound.count(), bound.types.data()) == 1;
+    };
+    Reply reply = co_await run(std::move(prepare), limit);
+    if (reply.lost) co_return reply;
+    if (reply.ok() || reply.error->sqlstate == kDuplicateStatement) kept_.insert(name);
+  }
+  if (keeps_statements_ && kept_.count(name) > 0) {
+    Send execute = [&](PGconn* connection) {
+      return PQsendQueryPrepared(connection, name.c_str(), bound.count(), bound.values.data(),
+                                 bound.lengths.data(), bound.formats.data(), 0) == 1;
+    };
+    Reply reply = co_await run(std::move(execute), limit);
+    const bool gone =
+        reply.error && (reply.error->sqlstate == kNoStatement || reply.error->sqlstate == kStatementOutdated);
+    if (!gone) co_return reply;
+    keeps_statements_ = false;
+    log::Line(log::Level::info, "statements_not_kept").add("sqlstate", reply.error->sqlstate);
+  }
+  Reply reply = co_await query(std::move(sql), std::move(parameters), limit);
   co_return reply;
 }
 

@@ -8,8 +8,10 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,6 +62,10 @@ class Database {
   // One statement, unnamed, by itself a transaction. One that takes longer than `limit` is cancelled.
   boost::asio::awaitable<Reply> query(std::string sql, std::vector<Parameter> parameters,
                                       std::chrono::milliseconds limit);
+  // The same for one that is run again and again: the server keeps it, parsed and planned. A pooler that
+  // gives each transaction another server makes that impossible; once noticed, it is sent as any other.
+  boost::asio::awaitable<Reply> repeat(std::string sql, std::vector<Parameter> parameters,
+                                       std::chrono::milliseconds limit);
   // Until wake() is called or the server ends the connection.
   boost::asio::awaitable<void> idle();
   void wake();
@@ -70,6 +76,9 @@ class Database {
   using Wait = boost::asio::posix::stream_descriptor::wait_type;
 
   boost::asio::awaitable<std::optional<Problem>> resolve(ConnectionString& connection);
+  // What libpq is to send: false when it cannot.
+  using Send = std::function<bool(PGconn*)>;
+  boost::asio::awaitable<Reply> run(Send send, std::chrono::milliseconds limit);
   boost::asio::awaitable<bool> wait_for(Wait what);
   boost::asio::awaitable<bool> send_all();
   boost::asio::awaitable<void> collect(Reply& reply);
@@ -91,6 +100,8 @@ class Database {
   bool idle_ = false;
   bool woken_ = false;
   bool unreplicated_ = false;
+  bool keeps_statements_ = true;
+  std::set<std::string> kept_;  // names of what this connection's server keeps
 };
 
 }  // namespace billing::worker

@@ -138,7 +138,7 @@ asio::awaitable<Reply> Store::process(const std::vector<std::string_view>& paylo
   parameters.push_back(json_text(Json{{"endpoints", std::move(names)}, {"woken", true}}.dump()));
   std::string sql = "SELECT stripe_event_id, outcome, error, event_type, activity, ordinal FROM " +
                     function("process_stripe_events($1::pg_catalog.text[], $2::pg_catalog.jsonb)");
-  return database_.query(std::move(sql), std::move(parameters), limit);
+  return database_.repeat(std::move(sql), std::move(parameters), limit);
 }
 
 asio::awaitable<Reply> Store::ask(std::string sql, std::vector<Parameter> parameters,
