@@ -22,6 +22,7 @@ def comparisons(stand):
     stand.schema(database, READY)
 
     def prepare():
+        stand.cache(database)
         answer = database.value("SELECT check_entitlement(%s, 'messages')", (str(FIRST),))
         if not answer["allowed"] or answer["used"] != 1 or answer["limit"] != 1000:
             raise RuntimeError(f"an unexpected answer: {answer}")

@@ -10,12 +10,14 @@ CREATE TABLE subscription_cache (
     generation  bigint NOT NULL,
     cached_at   timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
-    frozen_time timestamptz
+    frozen_time timestamptz,
+    plans       text COLLATE "C"
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE subscription_cache IS 'derived state per user; a row that is missing or out of date is recomputed when read';
 COMMENT ON COLUMN subscription_cache.status IS 'the derived state';
 COMMENT ON COLUMN subscription_cache.valid_until IS 'the next instant at which time alone changes the state';
 COMMENT ON COLUMN subscription_cache.frozen_time IS 'the user''s own time, where a test clock decides it';
+COMMENT ON COLUMN subscription_cache.plans IS 'what the user has of plans, for check_entitlement(); null = to be read from the tables';
 COMMENT ON COLUMN subscription_cache.generation IS 'the settings that it was computed with';
 
 CREATE TABLE subscription_cache_cleanups (

@@ -11,9 +11,8 @@ const Feature* stated(const Plan& plan, const std::string& name) {
   return nullptr;
 }
 
-Json time_or_null(Instant time) {
-  if (time == kBeginningOfTime || time == kEndOfTime) return nullptr;
-  return iso_time(time / 1'000'000);
+std::string time_or_nothing(Instant time) {
+  return time == kBeginningOfTime || time == kEndOfTime ? std::string() : iso_time(time / 1'000'000);
 }
 
 bool gives_more(const Feature& offered, const Feature& mine) {
@@ -92,58 +91,70 @@ std::string next_step_at_cap(const Entitlement& entitlement, const Standing& sta
   return mine.window == "lifetime" ? "contact_support" : "wait_for_reset";
 }
 
-Json entitlement_json(const Entitlement& entitlement, const UsageWindow& window, std::int64_t used,
-                      std::int64_t required, const Standing& standing, const Plans& plans) {
+CapAnswer answer_of(const Entitlement& entitlement, const UsageWindow& window, std::int64_t used,
+                    std::int64_t required, const Standing& standing, const Plans& plans) {
   const Feature& feature = entitlement.feature;
   const bool counted = entitlement.given && is_counted(feature);
-  Json json = {{"feature", feature.name},
-               {"allowed", entitlement.given},
-               {"reason", "included"},
-               {"next_step", nullptr},
-               {"kind", entitlement.given ? Json(name_of(feature.kind)) : Json(nullptr)},
-               {"limit", nullptr},
-               {"used", nullptr},
-               {"remaining", nullptr},
-               {"unlimited", counted && feature.unlimited},
-               {"mode", nullptr},
-               {"overage", nullptr},
-               {"overage_limit", nullptr},
-               {"window", nullptr},
-               {"window_start", nullptr},
-               {"next_reset_at", nullptr},
-               {"source", nullptr},
-               {"sources", entitlement.sources},
-               {"value", nullptr},
-               {"credit_cost", nullptr}};
-  if (!entitlement.sources.empty()) json["source"] = entitlement.sources.front();
+  CapAnswer answer;
+  answer.feature = feature.name;
+  answer.allowed = entitlement.given;
+  answer.reason = "included";
+  answer.unlimited = counted && feature.unlimited;
+  answer.sources = entitlement.sources;
   if (!entitlement.given) {
-    const Refusal refusal = why_not_given(entitlement, standing, plans);
-    json["reason"] = refusal.reason;
-    json["next_step"] = refusal.next_step;
-    return json;
+    Refusal refusal = why_not_given(entitlement, standing, plans);
+    answer.reason = std::move(refusal.reason);
+    answer.next_step = std::move(refusal.next_step);
+    return answer;
   }
-  if (feature.credit_cost) json["credit_cost"] = *feature.credit_cost;
-  if (feature.kind == Feature::Kind::value) json["value"] = feature.value;
-  if (!counted) return json;
-  const CapVerdict verdict = judge_cap(feature, used, required);
-  json["allowed"] = verdict.allowed;
-  json["reason"] = verdict.reason;
+  answer.kind = name_of(feature.kind);
+  answer.credit_cost = feature.credit_cost;
+  if (feature.kind == Feature::Kind::value) answer.value = feature.value;
+  if (!counted) return answer;
+  CapVerdict verdict = judge_cap(feature, used, required);
+  answer.allowed = verdict.allowed;
   if (!verdict.allowed || verdict.reason == "over_limit")
-    json["next_step"] = next_step_at_cap(entitlement, standing, plans);
-  json["used"] = used;
+    answer.next_step = next_step_at_cap(entitlement, standing, plans);
+  answer.reason = std::move(verdict.reason);
+  answer.used = used;
   if (!feature.unlimited) {
-    json["limit"] = feature.limit;
-    json["remaining"] = *remaining_of(feature, used);
-    json["overage"] = std::max<std::int64_t>(used - feature.limit, 0);
+    answer.limit = feature.limit;
+    answer.remaining = remaining_of(feature, used);
+    answer.overage = std::max<std::int64_t>(used - feature.limit, 0);
   }
-  if (feature.kind == Feature::Kind::metered) {
-    if (!feature.unlimited) json["mode"] = feature.mode;
-    if (feature.overage_limit) json["overage_limit"] = *feature.overage_limit;
-    json["window"] = window.kind;
-    json["window_start"] = time_or_null(window.start);
-    json["next_reset_at"] = time_or_null(window.end);
-  }
-  return json;
+  if (feature.kind != Feature::Kind::metered) return answer;
+  if (!feature.unlimited) answer.mode = feature.mode;
+  answer.overage_limit = feature.overage_limit;
+  answer.window = window.kind;
+  answer.window_start = time_or_nothing(window.start);
+  answer.next_reset_at = time_or_nothing(window.end);
+  return answer;
+}
+
+Json entitlement_json(const CapAnswer& answer) {
+  const auto number = [](const std::optional<std::int64_t>& value) {
+    return value ? Json(*value) : Json(nullptr);
+  };
+  const auto text = [](const std::string& value) { return value.empty() ? Json(nullptr) : Json(value); };
+  return {{"feature", answer.feature},
+          {"allowed", answer.allowed},
+          {"reason", answer.reason},
+          {"next_step", text(answer.next_step)},
+          {"kind", text(answer.kind)},
+          {"limit", number(answer.limit)},
+          {"used", number(answer.used)},
+          {"remaining", number(answer.remaining)},
+          {"unlimited", answer.unlimited},
+          {"mode", text(answer.mode)},
+          {"overage", number(answer.overage)},
+          {"overage_limit", number(answer.overage_limit)},
+          {"window", text(answer.window)},
+          {"window_start", text(answer.window_start)},
+          {"next_reset_at", text(answer.next_reset_at)},
+          {"source", answer.sources.empty() ? Json(nullptr) : Json(answer.sources.front())},
+          {"sources", answer.sources},
+          {"value", answer.value},
+          {"credit_cost", number(answer.credit_cost)}};
 }
 
 }  // namespace billing

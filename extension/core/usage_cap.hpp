@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/entitlement.hpp"
 #include "core/json.hpp"
@@ -40,9 +41,30 @@ Refusal why_not_given(const Entitlement& entitlement, const Standing& standing, 
 // What could be done about a cap that is reached.
 std::string next_step_at_cap(const Entitlement& entitlement, const Standing& standing, const Plans& plans);
 
-// The answer of check_entitlement: {allowed, reason, next_step, kind, limit, used, remaining, unlimited,
-// window, next_reset_at, source, value, credit_cost ...}. `window` counts, when the feature is counted.
-Json entitlement_json(const Entitlement& entitlement, const UsageWindow& window, std::int64_t used,
-                      std::int64_t required, const Standing& standing, const Plans& plans);
+// The answer of check_entitlement. Texts that are "" are null in JSON.
+struct CapAnswer {
+  std::string feature;
+  bool allowed = false;
+  std::string reason;
+  std::string next_step;
+  const char* kind = "";
+  std::optional<std::int64_t> limit;
+  std::optional<std::int64_t> used;
+  std::optional<std::int64_t> remaining;
+  bool unlimited = false;
+  std::string mode;
+  std::optional<std::int64_t> overage;
+  std::optional<std::int64_t> overage_limit;
+  std::string window;
+  std::string window_start;
+  std::string next_reset_at;
+  std::vector<std::string> sources;  // the first one decides
+  Json value;
+  std::optional<std::int64_t> credit_cost;
+};
+// `window` counts, when the feature is counted.
+CapAnswer answer_of(const Entitlement& entitlement, const UsageWindow& window, std::int64_t used,
+                    std::int64_t required, const Standing& standing, const Plans& plans);
+Json entitlement_json(const CapAnswer& answer);
 
 }  // namespace billing

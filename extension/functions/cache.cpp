@@ -6,6 +6,7 @@
 #include "functions/access_grants.hpp"
 #include "functions/arguments.hpp"
 #include "functions/awaited_subscriptions.hpp"
+#include "functions/holdings.hpp"
 #include "functions/links.hpp"
 #include "functions/subscriptions.hpp"
 #include "functions/test_clocks.hpp"
@@ -20,15 +21,15 @@ namespace {
 pg::Statement upsert(
     "INSERT INTO @subscription_cache (user_id, status, has_access, state, valid_from, valid_until, "
     "generation,"
-    "  cached_at, expires_at, frozen_time)"
+    "  cached_at, expires_at, frozen_time, plans)"
     " SELECT r.user_id, r.status, r.has_access, r.state, r.valid_from, r.valid_until, $8, $9, $10, "
-    "r.frozen_time"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-    "  r(user_id, status, has_access, state, valid_from, valid_until, frozen_time)"
+    "r.frozen_time, r.plans"
+    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $11)"
+    "  r(user_id, status, has_access, state, valid_from, valid_until, frozen_time, plans)"
     " ON CONFLICT (user_id) DO UPDATE SET status = excluded.status, has_access = excluded.has_access,"
     "  state = excluded.state, valid_from = excluded.valid_from, valid_until = excluded.valid_until,"
     "  generation = excluded.generation, cached_at = excluded.cached_at, expires_at = excluded.expires_at,"
-    "  frozen_time = excluded.frozen_time");
+    "  frozen_time = excluded.frozen_time, plans = excluded.plans");
 
 pg::RowReader stored_of("subscription_cache", "subscription_cache_pkey",
                         "valid_from valid_until expires_at generation frozen_time");
@@ -97,7 +98,7 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
   const std::set<std::string> awaiting = awaited::read(users, settings.live);
   const auto times = test_clocks::times(users, settings.access);
   const Seconds second = now / 1'000'000;
-  pg::Texts user_id, status;
+  pg::Texts user_id, status, plans;
   pg::Documents state;
   std::deque<Json> states;
   pg::Flags has_access;
@@ -118,9 +119,10 @@ void store(const std::set<std::string>& users, const Settings& settings, Instant
     valid_from.values.push_back(made.state.valid_from);
     valid_until.values.push_back(made.state.valid_until);
     frozen_time.values.push_back(clock_time);
+    plans.push_back(holdings::stored_text(owned[user], made.state, granted[user], settings));
   }
   upsert.run(user_id, status, has_access, state, valid_from, valid_until, frozen_time, settings.generation,
-             pg::Time{now}, pg::Time{now + instant(settings.cache_ttl)});
+             pg::Time{now}, pg::Time{now + instant(settings.cache_ttl)}, plans);
   teller.write();
 }
 

@@ -17,7 +17,8 @@ enum Column {
   kGeneration,
   kCachedAt,
   kExpiresAt,
-  kFrozenTime
+  kFrozenTime,
+  kPlans
 };
 
 UserTable cache_table{pg::KnownRelation("subscription_cache"), pg::KnownRelation("subscription_cache_pkey")};
@@ -25,7 +26,7 @@ UserTable cache_table{pg::KnownRelation("subscription_cache"), pg::KnownRelation
 }  // namespace
 
 CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, TimestampTz now, int64 generation,
-                          bool want_state) {
+                          CachedRow::Part part) {
   CachedRow row;
   const auto read = [&](TupleTableSlot* slot) {
     bool null = false;
@@ -38,7 +39,14 @@ CachedRow find_cached_row(Oid schema, const char* user_id, size_t length, Timest
     row.has_access = DatumGetBool(slot_getattr(slot, kHasAccess, &null));
     const Datum frozen = slot_getattr(slot, kFrozenTime, &null);
     row.time = null ? now : DatumGetTimestampTz(frozen);
-    if (want_state) row.state = DatumGetJsonbPCopy(slot_getattr(slot, kState, &null));
+    if (part == CachedRow::Part::state) row.state = DatumGetJsonbPCopy(slot_getattr(slot, kState, &null));
+    if (part == CachedRow::Part::plans) {
+      const Datum plans = slot_getattr(slot, kPlans, &null);
+      if (null) return false;
+      text* copied = DatumGetTextPCopy(plans);
+      row.plans = VARDATA(copied);
+      row.plans_size = VARSIZE(copied) - VARHDRSZ;
+    }
     return false;
   };
   if (probe_user_rows(schema, cache_table, user_id, length, read) == Probe::unusable)

@@ -209,7 +209,7 @@ Access access_now(const Account& account, const Settings& settings) {
   pg::guard([&] {
     // Of this moment, as what a statement would see that is run now.
     PushActiveSnapshot(GetTransactionSnapshot());
-    row = find_cached_row(schema, user, length, now, generation, true);
+    row = find_cached_row(schema, user, length, now, generation, CachedRow::Part::state);
     PopActiveSnapshot();
     if (row.result == CachedRow::Result::hit) subscriptions = stored_subscriptions(row.state, &count);
   });

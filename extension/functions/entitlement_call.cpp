@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "functions/credit_state.hpp"
+#include "pg/jsonb_object.hpp"
 
 namespace billing::entitlements {
 
@@ -38,10 +39,12 @@ std::int64_t count_argument(FunctionCallInfo fcinfo, int index, const char* name
   return count;
 }
 
-Asked::Asked(const std::string& user_id, const std::string& feature, const Settings& settings, Instant now)
+Asked::Asked(const std::string& user_id, const std::string& feature, const Settings& settings, Instant now,
+             From from)
     : user_id_(user_id),
       settings_(settings),
-      found_(holdings::read(user_id, settings, now)),
+      found_(from == From::stored ? holdings::read_stored(user_id, settings, now)
+                                  : holdings::read(user_id, settings, now)),
       now_(found_.now),
       rows_(usage::read(user_id, feature, now_)) {}
 
@@ -55,24 +58,63 @@ std::int64_t Asked::available_credits() {
   return *credits_;
 }
 
+CapAnswer Asked::told(const Entitlement& entitlement, const usage::Counter& counter,
+                      std::int64_t required) const {
+  return answer_of(entitlement, counter.window, counter.used, required, found_.standing, *found_.plans);
+}
+
+CapAnswer Asked::told(const std::string& feature, std::int64_t required) {
+  const Entitlement mine = entitlement(feature);
+  CapAnswer answer = told(mine, counter(mine), required);
+  const std::int64_t cost = cost_of(mine.feature, required);
+  if (answer.allowed && cost > 0 && available_credits() < cost) {
+    answer.allowed = false;
+    answer.reason = "insufficient_credits";
+    answer.next_step = "buy_credits";
+  }
+  return answer;
+}
+
 Json Asked::answer(const Entitlement& entitlement, const usage::Counter& counter,
                    std::int64_t required) const {
-  Json json = {{"user_id", user_id_}};
-  json.update(
-      entitlement_json(entitlement, counter.window, counter.used, required, found_.standing, *found_.plans));
-  return json;
+  return answer_json(user_id_, told(entitlement, counter, required));
 }
 
 Json Asked::answer(const std::string& feature, std::int64_t required) {
-  const Entitlement mine = entitlement(feature);
-  Json json = answer(mine, counter(mine), required);
-  const std::int64_t cost = cost_of(mine.feature, required);
-  if (json["allowed"] == true && cost > 0 && available_credits() < cost) {
-    json["allowed"] = false;
-    json["reason"] = "insufficient_credits";
-    json["next_step"] = "buy_credits";
-  }
+  return answer_json(user_id_, told(feature, required));
+}
+
+Json answer_json(const std::string& user_id, const CapAnswer& answer) {
+  Json json = entitlement_json(answer);
+  json["user_id"] = user_id;
   return json;
+}
+
+// The same members.
+Datum answer_datum(const std::string& user_id, const CapAnswer& answer) {
+  using pg::Member;
+  const Member members[] = {
+      Member::unless_empty("kind", answer.kind),
+      Member::unless_empty("mode", answer.mode),
+      Member::of("used", answer.used),
+      Member::of("limit", answer.limit),
+      Member::document("value", answer.value),
+      Member::of("reason", answer.reason),
+      Member::unless_empty("source", answer.sources.empty() ? "" : answer.sources.front()),
+      Member::unless_empty("window", answer.window),
+      Member::of("allowed", answer.allowed),
+      Member::of("feature", answer.feature),
+      Member::of("overage", answer.overage),
+      Member::of("sources", answer.sources),
+      Member::of("user_id", user_id),
+      Member::unless_empty("next_step", answer.next_step),
+      Member::of("remaining", answer.remaining),
+      Member::of("unlimited", answer.unlimited),
+      Member::of("credit_cost", answer.credit_cost),
+      Member::unless_empty("window_start", answer.window_start),
+      Member::unless_empty("next_reset_at", answer.next_reset_at),
+      Member::of("overage_limit", answer.overage_limit)};
+  return pg::guard([&] { return JsonbPGetDatum(pg::object_jsonb(members, std::size(members))); });
 }
 
 std::int64_t cost_of(const Feature& feature, std::int64_t amount) {

@@ -9,22 +9,27 @@ namespace {
 
 Instant statement_instant() { return pg::from_timestamptz(GetCurrentStatementStartTimestamp()); }
 
-Json checked(FunctionCallInfo fcinfo) {
-  const std::string user_id = user_argument(fcinfo, 0);
+CapAnswer checked(FunctionCallInfo fcinfo, const std::string& user_id) {
   const std::string feature = feature_argument(fcinfo, 1);
   const std::int64_t required = count_argument(fcinfo, 2, "required", 0);
   const Oid schema = pg::function_schema(fcinfo);
   pg::Session session(schema, pg::Session::Access::read_only);
-  return Asked(user_id, feature, settings(schema), statement_instant()).answer(feature, required);
+  return Asked(user_id, feature, settings(schema), statement_instant(), Asked::From::stored)
+      .told(feature, required);
 }
 
 }  // namespace
 
-PG_BILLING_FUNCTION(check_entitlement) { return jsonb_datum(to_text(checked(fcinfo))); }
+PG_BILLING_FUNCTION(check_entitlement) {
+  const std::string user_id = user_argument(fcinfo, 0);
+  return answer_datum(user_id, checked(fcinfo, user_id));
+}
 
 PG_BILLING_FUNCTION(require_entitlement) {
-  const Json answer = checked(fcinfo);
-  if (answer["allowed"] == true) PG_RETURN_VOID();
+  const std::string user_id = user_argument(fcinfo, 0);
+  const CapAnswer told = checked(fcinfo, user_id);
+  if (told.allowed) PG_RETURN_VOID();
+  const Json answer = answer_json(user_id, told);
   const auto text = [&](const char* key) { return text_of(answer, key).value_or(""); };
   Json detail;
   for (const char* key :
@@ -42,7 +47,7 @@ PG_BILLING_FUNCTION(get_user_entitlements) {
   Json json = {{"user_id", user_id}, {"plans", Json::array()}, {"features", Json::object()}};
   {
     pg::Session session(schema, pg::Session::Access::read_only);
-    Asked asked(user_id, "", settings(schema), statement_instant());
+    Asked asked(user_id, "", settings(schema), statement_instant(), Asked::From::stored);
     for (const HeldPlan& held : held_in_order(asked.found().holdings)) json["plans"].push_back(held.plan->id);
     for (const std::string& feature : feature_names(asked.found().holdings, *asked.found().plans)) {
       Json answer = asked.answer(feature, 1);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/entitlement.hpp"
 #include "core/usage_cap.hpp"
@@ -18,5 +19,11 @@ struct Found {
 };
 // Within a session. What is read for a decision about a locked row is read after the lock was taken.
 Found read(const std::string& user_id, const Settings& settings, Instant now);
+// The same for who only reads: plans from the cached state where it is valid at `now`.
+Found read_stored(const std::string& user_id, const Settings& settings, Instant now);
+
+// What is kept beside a state, of which `state` is the judgement.
+std::string stored_text(const std::vector<Subscription>& subscriptions, const UserState& state,
+                        const std::vector<AccessGrant>& grants, const Settings& settings);
 
 }  // namespace billing::holdings

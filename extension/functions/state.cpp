@@ -4,6 +4,7 @@
 #include "functions/cached_row.hpp"
 #include "functions/credit_state.hpp"
 #include "pg/jsonb_member.hpp"
+#include "pg/jsonb_object.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/spi.hpp"
 
@@ -35,12 +36,13 @@ Question question(FunctionCallInfo fcinfo, bool with_instant) {
 }
 
 CachedRow look_up(const Question& q, const Settings& rules, bool want_state) {
+  const auto part = want_state ? CachedRow::Part::state : CachedRow::Part::none;
   const char* user_id = q.user_id.data();
   const std::size_t length = q.user_id.size();
   const std::int64_t generation = rules.generation;
   // Filled in place: what guard() returns must be a scalar.
   CachedRow row;
-  pg::guard([&] { row = find_cached_row(q.schema, user_id, length, q.at, generation, want_state); });
+  pg::guard([&] { row = find_cached_row(q.schema, user_id, length, q.at, generation, part); });
   return row;
 }
 
@@ -115,12 +117,11 @@ std::optional<credits::Balances> credits_now(const Question& q, const Answer& st
 // Every state has these members.
 Datum with_credits(Jsonb* state, bool has_access, const credits::Balances& found) {
   return pg::guard([&] {
-    const pg::NumberMember members[] = {{"balance", found.balance},
-                                        {"held", found.held},
-                                        {"available", found.available},
-                                        {"debt", found.debt}};
+    const pg::Member members[] = {
+        pg::Member::of("held", found.held), pg::Member::of("balance", found.balance),
+        pg::Member::of("available", found.available), pg::Member::of("debt", found.debt)};
     Jsonb* made =
-        pg::replace_object_member(state, "credits", pg::numbers_jsonb(members, found.debt > 0 ? 4 : 3));
+        pg::replace_object_member(state, "credits", pg::object_jsonb(members, found.debt > 0 ? 4 : 3));
     if (made == nullptr ||
         (!has_access && !pg::set_flag_member(made, "can_use_credits", found.usable_without_subscription)))
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a stored state is without credits")));

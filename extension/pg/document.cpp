@@ -140,12 +140,17 @@ Token token_of(const JsonbValue& value) {
 
 }  // namespace
 
-Datum to_jsonb(const Document& document) {
+JsonbValue to_jsonb_value(const Document& document) {
   JsonbParseState* state = nullptr;
-  if (document.is_structured()) return JsonbPGetDatum(JsonbValueToJsonb(push(&state, document, WJB_ELEM)));
+  if (document.is_structured()) return *push(&state, document, WJB_ELEM);
   JsonbValue scalar;
   set_scalar(&scalar, document);
-  return JsonbPGetDatum(JsonbValueToJsonb(&scalar));
+  return scalar;
+}
+
+Datum to_jsonb(const Document& document) {
+  JsonbValue value = to_jsonb_value(document);
+  return JsonbPGetDatum(JsonbValueToJsonb(&value));
 }
 
 const Token* tokens_of(Datum jsonb, std::size_t* count) {

@@ -15,6 +15,8 @@ using Documents = std::vector<const Document*>;
 
 // The same jsonb as jsonb_in makes of the document's text. Called under guard(): may raise.
 Datum to_jsonb(const Document& document);
+// The same as part of another. Points into the document.
+JsonbValue to_jsonb_value(const Document& document);
 
 // One step through a jsonb, as plain data: what guard() may hold.
 struct Token {

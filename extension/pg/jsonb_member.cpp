@@ -31,22 +31,6 @@ bool is_aligned(JEntry entry) { return JBE_ISNUMERIC(entry) || JBE_ISCONTAINER(e
 
 }  // namespace
 
-Jsonb* numbers_jsonb(const NumberMember* members, int count) {
-  JsonbParseState* state = nullptr;
-  pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
-  for (int i = 0; i < count; ++i) {
-    JsonbValue value;
-    value.type = jbvString;
-    value.val.string.val = const_cast<char*>(members[i].name);
-    value.val.string.len = static_cast<int>(std::strlen(members[i].name));
-    pushJsonbValue(&state, WJB_KEY, &value);
-    value.type = jbvNumeric;
-    value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int8_numeric, Int64GetDatum(members[i].value)));
-    pushJsonbValue(&state, WJB_VALUE, &value);
-  }
-  return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr));
-}
-
 // Everything behind the member moves by the difference in size, and is aligned anew where it must be.
 Jsonb* replace_object_member(const Jsonb* object, const char* name, const Jsonb* value) {
   const JsonbContainer* from = &object->root;

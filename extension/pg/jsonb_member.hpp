@@ -6,13 +6,6 @@
 
 namespace billing::pg {
 
-struct NumberMember {
-  const char* name;
-  int64 value;
-};
-// An object of whole numbers.
-Jsonb* numbers_jsonb(const NumberMember* members, int count);
-
 // A copy in which the member, which is an object, is another one. Null when there is no such member.
 Jsonb* replace_object_member(const Jsonb* object, const char* name, const Jsonb* value);
 

@@ -22,6 +22,19 @@ bool RowReader::usable() {
   });
 }
 
+bool RowReader::is_vacant() {
+  const Oid schema = Session::current().schema();
+  return guard([&] {
+    const Oid table = table_.oid(schema);
+    if (table == InvalidOid) return false;
+    Relation relation = table_open(table, AccessShareLock);
+    const bool vacant = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
+                        table_relation_size(relation, MAIN_FORKNUM) == 0;
+    table_close(relation, AccessShareLock);
+    return vacant;
+  });
+}
+
 // Called under guard().
 void RowReader::resolve(Relation relation) {
   if (resolved_for_ == RelationGetRelid(relation)) return;

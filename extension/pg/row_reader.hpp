@@ -23,6 +23,8 @@ class RowReader {
   // Whether the role may read the table, and all of it, and its rows are here: otherwise find() is a
   // statement like any other.
   bool usable();
+  // Whether the table has not even a page, so that there is nothing for any snapshot to see. Needs no right.
+  bool is_vacant();
   // The rows with these values in the first columns of the index, in its order. Valid until the session ends.
   Rows find(std::initializer_list<Parameter> key) { return read(key, false); }
   // Whether there is such a row.

@@ -94,7 +94,7 @@ SELECT action, subject, reason, details #- '{new,until}' AS details FROM audit_l
 SELECT grant_access('eve', 'pro', now() + interval '1 day', 'a day to try it') -> 'has_access' AS pro, grant_access('eve', 'more', reason => 'for her trouble') -> 'has_access' AS more;
 SELECT f, t.told(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['messages', 'projects', 'tokens', 'sso']) f;
 SELECT (check_entitlement('eve', 'tokens') ->> 'next_reset_at')::timestamptz = date_trunc('month', now()) + interval '1 month' AS without_a_period_by_the_month;
-UPDATE access_grants SET until = now() - interval '1 second' WHERE plan_id = 'pro';
+UPDATE access_grants SET until = now() - interval '1 second' WHERE plan_id = 'pro'; SELECT clear_user_subscription_cache('eve');
 SELECT f, t.short(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['messages', 'projects', 'tokens', 'sso']) f;
 SELECT revoke_access('eve', 'more', 'enough') IS NOT NULL AS revoked;
 SELECT f, t.short(check_entitlement('eve', f)), check_entitlement('eve', f) -> 'sources' AS sources FROM unnest(ARRAY['projects', 'sso']) f;

@@ -124,7 +124,7 @@ TEST(UsageCap, AnAnswerHasEveryMemberWhateverTheKind) {
   const Plans plans = catalogue();
   const UsageWindow november{"month", instant(*parse_iso_time("2026-11-01T00:00:00Z")),
                              instant(*parse_iso_time("2026-12-01T00:00:00Z")), "UTC"};
-  const Json capped = entitlement_json(given(kHard), november, 100, 1, {}, plans);
+  const Json capped = entitlement_json(answer_of(given(kHard), november, 100, 1, {}, plans));
   EXPECT_EQ(capped["allowed"], false);
   EXPECT_EQ(capped["reason"], "cap_exceeded");
   EXPECT_EQ(capped["remaining"], 0);
@@ -132,12 +132,12 @@ TEST(UsageCap, AnAnswerHasEveryMemberWhateverTheKind) {
   EXPECT_EQ(capped["source"], "plan:pro");
   for (const char* json :
        {"true", R"({"limit": 5})", R"({"unlimited": true})", R"({"value": [1]})", kSoft, kOver}) {
-    const Json answer = entitlement_json(given(json), november, 0, 1, {}, plans);
+    const Json answer = entitlement_json(answer_of(given(json), november, 0, 1, {}, plans));
     EXPECT_EQ(answer["allowed"], true) << json;
     EXPECT_EQ(answer.size(), capped.size()) << json;
     for (const auto& member : capped.items()) EXPECT_TRUE(answer.contains(member.key())) << member.key();
   }
-  EXPECT_EQ(entitlement_json({}, november, 0, 1, {}, plans).size(), capped.size());
+  EXPECT_EQ(entitlement_json(answer_of({}, november, 0, 1, {}, plans)).size(), capped.size());
   EXPECT_EQ(entitlement_json(given(R"({"value": [1]})"), november, 0, 1, {}, plans)["value"],
             Json::parse("[1]"));
   EXPECT_EQ(entitlement_json(given(R"({"unlimited": true})"), november, 9, 1, {}, plans)["limit"], nullptr);
