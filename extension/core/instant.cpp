@@ -90,11 +90,26 @@ std::string iso_time(Seconds seconds) {
   const std::int64_t days = floor_div(seconds, kDay);
   const Date date = date_of(days);
   const auto second = static_cast<int>((seconds % kDay + kDay) % kDay);
-  std::array<char, 64> text{};
-  const int length = std::snprintf(text.data(), text.size(), "%04lld-%02d-%02dT%02d:%02d:%02d+00:00",
-                                   static_cast<long long>(date.year), date.month, date.day, second / 3600,
-                                   second / 60 % 60, second % 60);
-  return {text.data(), static_cast<std::size_t>(length)};
+  if (date.year < 0 || date.year > 9999) {
+    std::array<char, 64> text{};
+    const int length = std::snprintf(text.data(), text.size(), "%04lld-%02d-%02dT%02d:%02d:%02d+00:00",
+                                     static_cast<long long>(date.year), date.month, date.day, second / 3600,
+                                     second / 60 % 60, second % 60);
+    return {text.data(), static_cast<std::size_t>(length)};
+  }
+  // Written by hand: a state has a dozen of them.
+  std::string text = "0000-00-00T00:00:00+00:00";
+  const auto write = [&](std::size_t place, std::int64_t value, std::size_t digits) {
+    for (std::size_t i = place + digits; i-- > place; value /= 10)
+      text[i] = static_cast<char>('0' + value % 10);
+  };
+  write(0, date.year, 4);
+  write(5, date.month, 2);
+  write(8, date.day, 2);
+  write(11, second / 3600, 2);
+  write(14, second / 60 % 60, 2);
+  write(17, second % 60, 2);
+  return text;
 }
 
 std::optional<Seconds> parse_iso_time(std::string_view text) {

@@ -55,7 +55,8 @@ pg::Statement read_cached(
 struct Answer {
   bool has_access = false;
   Jsonb* stored = nullptr;  // the row's own jsonb
-  std::string json;         // or the text of one just computed or read through SPI
+  Json made;                // or what was computed just now
+  std::string text;         // or what was read through SPI
   std::string reason;
   std::string next_step;
   TimestampTz time = 0;  // the user's own
@@ -71,7 +72,7 @@ Answer compute(const Question& q, const Settings& rules, const CachedRow* probed
     if (probed->result == CachedRow::Result::unusable) {
       const pg::Rows rows = read_cached.run(q.user_id, pg::Time{now}, rules.generation);
       if (!rows.empty()) {
-        answer.json = rows.text(0, 0);
+        answer.text = rows.text(0, 0);
         answer.has_access = rows.flag(0, 1);
         if (const auto frozen = rows.maybe_number(0, 2)) answer.time = pg::to_timestamptz(*frozen);
         pg::count_cache_hit();
@@ -81,13 +82,13 @@ Answer compute(const Question& q, const Settings& rules, const CachedRow* probed
     pg::count_cache_miss();
     pg::note_user(q.user_id.data(), q.user_id.size());
   }
-  const cache::Computed made =
+  cache::Computed made =
       q.bypass ? cache::compute_at(q.user_id, rules, now) : cache::compute(q.user_id, rules, now);
   if (made.frozen_time) answer.time = pg::to_timestamptz(*made.frozen_time);
   answer.has_access = made.state.effective.has_access;
   answer.reason = made.state.effective.reason;
   answer.next_step = made.state.effective.next_step;
-  answer.json = to_text(made.json);
+  answer.made = std::move(made.json);
   return answer;
 }
 
@@ -114,6 +115,14 @@ std::optional<credits::Balances> credits_now(const Question& q, const Answer& st
                                    pg::from_timestamptz(GetCurrentStatementStartTimestamp()));
 }
 
+Jsonb* jsonb_of(const Answer& answer) {
+  if (answer.stored != nullptr) return answer.stored;
+  // What these make is not toasted.
+  const Datum made =
+      answer.made.is_null() ? jsonb_datum(answer.text) : pg::guard([&] { return pg::to_jsonb(answer.made); });
+  return reinterpret_cast<Jsonb*>(DatumGetPointer(made));
+}
+
 // Every state has these members.
 Datum with_credits(Jsonb* state, bool has_access, const credits::Balances& found) {
   return pg::guard([&] {
@@ -134,9 +143,7 @@ Datum with_credits(Jsonb* state, bool has_access, const credits::Balances& found
 PG_BILLING_FUNCTION(get_user_subscription_state) {
   const Question q = question(fcinfo, true);
   const Answer found = answer(q, true);
-  // What jsonb_datum() makes is not toasted.
-  Jsonb* state = found.stored != nullptr ? found.stored
-                                         : reinterpret_cast<Jsonb*>(DatumGetPointer(jsonb_datum(found.json)));
+  Jsonb* state = jsonb_of(found);
   const std::optional<credits::Balances> credits = credits_now(q, found, state);
   return credits ? with_credits(state, found.has_access, *credits) : JsonbPGetDatum(state);
 }

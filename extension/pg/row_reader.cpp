@@ -4,6 +4,7 @@
 #include <string>
 
 #include "pg/encode.hpp"
+#include "pg/row_security.hpp"
 
 namespace billing::pg {
 
@@ -13,10 +14,10 @@ bool RowReader::usable() {
     const Oid table = table_.oid(schema);
     if (table == InvalidOid || index_.oid(schema) == InvalidOid) return false;
     if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK) return false;
-    if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return false;
     // Of a distributed table, which has a trigger, the rows lie elsewhere.
     Relation relation = table_open(table, AccessShareLock);
-    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr;
+    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
+                       sees_every_row(relation);
     table_close(relation, NoLock);
     return plain;
   });

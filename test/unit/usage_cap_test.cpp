@@ -138,9 +138,10 @@ TEST(UsageCap, AnAnswerHasEveryMemberWhateverTheKind) {
     for (const auto& member : capped.items()) EXPECT_TRUE(answer.contains(member.key())) << member.key();
   }
   EXPECT_EQ(entitlement_json(answer_of({}, november, 0, 1, {}, plans)).size(), capped.size());
-  EXPECT_EQ(entitlement_json(given(R"({"value": [1]})"), november, 0, 1, {}, plans)["value"],
+  EXPECT_EQ(entitlement_json(answer_of(given(R"({"value": [1]})"), november, 0, 1, {}, plans))["value"],
             Json::parse("[1]"));
-  EXPECT_EQ(entitlement_json(given(R"({"unlimited": true})"), november, 9, 1, {}, plans)["limit"], nullptr);
+  EXPECT_EQ(entitlement_json(answer_of(given(R"({"unlimited": true})"), november, 9, 1, {}, plans))["limit"],
+            nullptr);
 }
 
 RC_GTEST_PROP(UsageCap, UseNeverGoesBeyondWhatTheModeAllows, ()) {
