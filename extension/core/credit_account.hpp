@@ -61,7 +61,7 @@ struct Lot {
   std::string source;
   std::string key;  // natural key of what is granted; "" for none
   std::string invoice_id;
-  Json rule;  // the rule that was applied
+  Json rule;  // the rule that was applied; not read back
   Json metadata;
   std::string description;
 

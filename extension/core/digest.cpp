@@ -19,9 +19,11 @@ std::string hex(std::span<const unsigned char> bytes) {
 }
 
 std::string sha256_hex(std::string_view text) {
+  // Fetched once: EVP_sha256() would be looked up again each time, which takes longer than a short digest.
+  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+  if (sha256 == nullptr || EVP_Digest(text.data(), text.size(), digest.data(), &size, sha256, nullptr) != 1)
     throw std::runtime_error("SHA-256 is not available in this OpenSSL");
   return hex(std::span(digest).first(size));
 }

@@ -141,7 +141,7 @@ PG_BILLING_FUNCTION(grant_access) {
     }
     finish(answer, user_id, settings(schema), now);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(revoke_access) {
@@ -177,5 +177,5 @@ PG_BILLING_FUNCTION(revoke_access) {
       finish(answer, user_id, settings(schema), now);
     }
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/customer_link.hpp"
+#include "pg/document.hpp"
 
 namespace billing {
 
@@ -160,6 +161,10 @@ void materialize(FunctionCallInfo fcinfo) {
 
 Datum jsonb_datum(const std::string& text) {
   return pg::guard([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str())); });
+}
+
+Datum jsonb_datum(const Json& document) {
+  return pg::guard([&] { return pg::to_jsonb(document); });
 }
 
 Datum text_datum(const std::string& text) {

@@ -36,6 +36,7 @@ int limit_argument(FunctionCallInfo fcinfo, int index, const char* name, int max
 void materialize(FunctionCallInfo fcinfo);
 
 Datum jsonb_datum(const std::string& text);
+Datum jsonb_datum(const Json& document);
 Datum text_datum(const std::string& text);
 
 // The role that called, also from within a SECURITY DEFINER function.

@@ -29,7 +29,7 @@ pg::RowReader kept_request("credit_requests", "credit_requests_pkey",
 pg::RowWriter request_row("credit_requests", "credit_requests_pkey", 6);
 pg::Statement insert_requests(
     "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
-    " SELECT r.user_id, r.key, r.operation, r.hash, r.answer::jsonb"
+    " SELECT r.user_id, r.key, r.operation, r.hash, r.answer"
     " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)"
     " ON CONFLICT DO NOTHING RETURNING user_id");
 pg::Statement known_user("SELECT 1 FROM @billing_users WHERE user_id = $1");
@@ -119,6 +119,10 @@ std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const c
   return pg::from_timestamptz(time);
 }
 
+Request::Request(const std::string& user_id, const std::string& operation, const std::string& key,
+                 const Json& body)
+    : user_id(user_id), operation(operation), key(key), hash(key.empty() ? "" : sha256_hex(to_text(body))) {}
+
 Answers::Answers(const std::vector<const Request*>& requests) {
   pg::Texts users, keys;
   for (const Request* request : requests) {
@@ -138,8 +142,7 @@ std::optional<Json> Answers::find(const Request& request) const {
   const auto found = kept_.find({request.user_id, request.key});
   if (request.key.empty() || found == kept_.end()) return std::nullopt;
   const Kept& kept = found->second;
-  if (kept.operation == request.operation && kept.hash == sha256_hex(to_text(request.body)))
-    return kept.answer;
+  if (kept.operation == request.operation && kept.hash == request.hash) return kept.answer;
   Json answer =
       refusal("exists_with_different_request", "idempotency_key_reused", "use_another_idempotency_key");
   answer["idempotency_key"] = request.key;
@@ -149,19 +152,19 @@ std::optional<Json> Answers::find(const Request& request) const {
 
 void Answers::keep(const Request& request, const Json& answer) {
   if (request.key.empty()) return;
-  kept_[{request.user_id, request.key}] = {request.operation, sha256_hex(to_text(request.body)), answer,
-                                           true};
+  kept_[{request.user_id, request.key}] = {request.operation, request.hash, answer, true};
 }
 
 void Answers::save() const {
-  pg::Texts users, keys, operations, hashes, answers;
+  pg::Texts users, keys, operations, hashes;
+  pg::Documents answers;
   for (const auto& [key, kept] : kept_) {
     if (!kept.is_new) continue;
     users.push_back(key.first);
     keys.push_back(key.second);
     operations.push_back(kept.operation);
     hashes.push_back(kept.hash);
-    answers.push_back(to_text(kept.answer));
+    answers.push_back(&kept.answer);
   }
   // What is charged and what is counted have locks of their own, so that the same key may come to both at
   // once.
@@ -173,7 +176,7 @@ void Answers::save() const {
   };
   if (users.size() == 1 && request_row.usable()) {
     try {
-      request_row.insert(users[0], keys[0], operations[0], hashes[0], answers[0],
+      request_row.insert(users[0], keys[0], operations[0], hashes[0], pg::document_parameter(*answers[0]),
                          pg::Time{pg::from_timestamptz(GetCurrentTransactionStartTimestamp())});
     } catch (const pg::Error& error) {
       if (error.data()->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) throw came_second();

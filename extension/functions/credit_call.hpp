@@ -27,10 +27,12 @@ std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const c
 
 // A request that may be sent again with the same idempotency key.
 struct Request {
+  Request() = default;
+  Request(const std::string& user_id, const std::string& operation, const std::string& key, const Json& body);
   std::string user_id;
   std::string operation;  // the function's name
   std::string key;        // "" for none
-  Json body;              // everything that makes it this request
+  std::string hash;       // of everything that makes it this request; "" without a key
 };
 // The answers of requests that had an effect. To be read with the accounts locked.
 class Answers {

@@ -90,7 +90,7 @@ PG_BILLING_FUNCTION(grant_credits) {
       answers.save();
     }
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(void_grant) {
@@ -127,5 +127,5 @@ PG_BILLING_FUNCTION(void_grant) {
     add_balances(answer, *account, access_for(*account, rules, account->now()));
     store::save(*account);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

@@ -154,7 +154,7 @@ PG_BILLING_FUNCTION(hold_credits) {
       answers.save();
     }
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(capture_hold) {
@@ -190,7 +190,7 @@ PG_BILLING_FUNCTION(capture_hold) {
     if (account != nullptr) store::save(*account);
     answers.save();
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(release_hold) {
@@ -221,5 +221,5 @@ PG_BILLING_FUNCTION(release_hold) {
     }
     store::save(*account);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

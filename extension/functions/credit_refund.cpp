@@ -130,5 +130,5 @@ PG_BILLING_FUNCTION(refund_credits) {
       answers.save();
     }
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

@@ -20,6 +20,11 @@ pg::Statement lock_account(ACCOUNT_COLUMNS "$1 FOR NO KEY UPDATE");
 pg::Statement lock_accounts(ACCOUNT_COLUMNS "ANY ($1) ORDER BY a.user_id FOR NO KEY UPDATE");
 pg::Statement lock_free_accounts(ACCOUNT_COLUMNS "ANY ($1) ORDER BY a.user_id FOR NO KEY UPDATE SKIP LOCKED");
 #undef ACCOUNT_COLUMNS
+// The same columns.
+pg::RowReader account_of(
+    "credit_accounts", "credit_accounts_pkey",
+    "user_id balance held debt next_due_at last_transaction_id last_grant_id last_hold_id "
+    "last_entry_at low_told low_thresholds");
 pg::Statement known_accounts("SELECT a.user_id FROM @credit_accounts a WHERE a.user_id = ANY ($1)");
 pg::Statement insert_accounts(
     "INSERT INTO @credit_accounts (user_id) SELECT u.id FROM unnest($1) u(id) ORDER BY u.id COLLATE \"C\""
@@ -29,7 +34,7 @@ pg::Statement insert_accounts(
   "SELECT g.user_id, g.grant_id, g.amount, g.remaining, g.held, g.spent, g.lapsed, g.reversed, "      \
   "g.reversal_target, g.reversal_debt, g.started, g.voided, g.category, g.priority, g.effective_at, " \
   "g.expires_at, g.requires_subscription, g.stripe_subscription_id, g.source, g.grant_key, "          \
-  "g.stripe_invoice_id, g.series, g.cycle_start, g.rollover, g.rule, g.description, "                 \
+  "g.stripe_invoice_id, g.series, g.cycle_start, g.rollover, g.description, "                         \
   "g.metadata, "                                                                                      \
   "g.created_at"
 pg::Statement live_lots(LOT_COLUMNS " FROM @credit_grants g WHERE g.user_id = ANY ($1) AND g.live");
@@ -39,7 +44,7 @@ pg::RowReader live_lots_of(
     "user_id grant_id amount remaining held spent lapsed reversed reversal_target reversal_debt started "
     "voided "
     "category priority effective_at expires_at requires_subscription stripe_subscription_id source grant_key "
-    "stripe_invoice_id series cycle_start rollover rule description metadata created_at");
+    "stripe_invoice_id series cycle_start rollover description metadata created_at");
 pg::Statement lots_by_id(LOT_COLUMNS
                          " FROM unnest($1, $2) k(user_id, id) JOIN @credit_grants g"
                          "  ON g.user_id = k.user_id AND g.grant_id = k.id");
@@ -55,6 +60,11 @@ pg::Statement lots_by_series(LOT_COLUMNS
 pg::Statement open_holds(HOLD_COLUMNS "WHERE h.user_id = ANY ($1) AND h.status = 'open' ORDER BY h.hold_id");
 pg::Statement hold_by_id(HOLD_COLUMNS "WHERE h.user_id = $1 AND h.hold_id = $2");
 #undef HOLD_COLUMNS
+
+// One that another transaction holds is waited for.
+pg::Rows lock_one(const std::string& user_id) {
+  return account_of.lockable() ? account_of.find_locked({pg::parameter(user_id)}) : lock_account.run(user_id);
+}
 
 Account account_from(const pg::Rows& rows, std::size_t i) {
   Account account;
@@ -102,10 +112,9 @@ Lot lot_from(const pg::Rows& rows, std::size_t i) {
     lot.rollover.kind = Rollover::Kind::all;
   else if (rows.number(i, 23) > 0)
     lot.rollover = {Rollover::Kind::limited, rows.number(i, 23)};
-  if (!rows.null(i, 24)) lot.rule = rows.document(i, 24);
-  lot.description = rows.text(i, 25);
-  lot.metadata = rows.document(i, 26);
-  lot.created_at = rows.number(i, 27);
+  lot.description = rows.text(i, 24);
+  lot.metadata = rows.document(i, 25);
+  lot.created_at = rows.number(i, 26);
   return lot;
 }
 
@@ -220,7 +229,7 @@ Accounts lock(const std::set<std::string>& users, bool create, bool wait, const 
   if (users.empty()) return accounts;
   pg::Statement& statement = wait ? lock_accounts : lock_free_accounts;
   const bool one = wait && users.size() == 1;
-  take(accounts, one ? lock_account.run(*users.begin()) : statement.run(pg::texts(users)));
+  take(accounts, one ? lock_one(*users.begin()) : statement.run(pg::texts(users)));
   const std::set<std::string> rest = missing(users, accounts);
   if (create && !rest.empty()) {
     // One that is there is busy: inserting it would wait for whoever changes it.

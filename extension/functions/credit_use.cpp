@@ -28,14 +28,14 @@ bool partial_mode(const std::string& mode) {
 }
 
 void describe(Use& use, const std::string& user_id) {
-  use.request.user_id = user_id;
-  use.request.operation = "use_credits";
-  use.request.key = use.note.idempotency_key;
-  use.request.body = {{"amount", use.amount},
-                      {"description", use.note.description},
-                      {"metadata", use.note.metadata},
-                      {"mode", use.partial ? "partial" : "reject"},
-                      {"actor_id", use.note.actor_id}};
+  use.request = {user_id,
+                 "use_credits",
+                 use.note.idempotency_key,
+                 {{"amount", use.amount},
+                  {"description", use.note.description},
+                  {"metadata", use.note.metadata},
+                  {"mode", use.partial ? "partial" : "reject"},
+                  {"actor_id", use.note.actor_id}}};
 }
 
 // The account is locked and advanced; refusals leave it as it is.
@@ -166,7 +166,7 @@ PG_BILLING_FUNCTION(use_credits_validated) {
       answers.save();
     }
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(use_credits_batch) {

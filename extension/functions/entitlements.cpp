@@ -56,5 +56,5 @@ PG_BILLING_FUNCTION(get_user_entitlements) {
       json["features"][feature] = std::move(answer);
     }
   }
-  return jsonb_datum(to_text(json));
+  return jsonb_datum(json);
 }

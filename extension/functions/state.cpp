@@ -118,8 +118,7 @@ std::optional<credits::Balances> credits_now(const Question& q, const Answer& st
 Jsonb* jsonb_of(const Answer& answer) {
   if (answer.stored != nullptr) return answer.stored;
   // What these make is not toasted.
-  const Datum made =
-      answer.made.is_null() ? jsonb_datum(answer.text) : pg::guard([&] { return pg::to_jsonb(answer.made); });
+  const Datum made = answer.made.is_null() ? jsonb_datum(answer.text) : jsonb_datum(answer.made);
   return reinterpret_cast<Jsonb*>(DatumGetPointer(made));
 }
 

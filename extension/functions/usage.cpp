@@ -260,7 +260,7 @@ PG_BILLING_FUNCTION(use_feature) {
     pg::Session session(schema, pg::Session::Access::read_write);
     answer = use(call, schema);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(release_feature) {
@@ -275,5 +275,5 @@ PG_BILLING_FUNCTION(release_feature) {
     pg::Session session(schema, pg::Session::Access::read_write);
     answer = release(call, schema);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

@@ -94,7 +94,7 @@ PG_BILLING_FUNCTION(set_user_entitlement) {
     answer["status"] = before == wanted ? "unchanged" : wanted.setting == false ? "removed" : "set";
     answer["entitlement"] = Asked(user_id, feature, settings(schema), now).answer(feature, 1);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }
 
 PG_BILLING_FUNCTION(clear_user_entitlement) {
@@ -115,5 +115,5 @@ PG_BILLING_FUNCTION(clear_user_entitlement) {
     answer = {{"status", before ? "cleared" : "not_set"}};
     answer["entitlement"] = Asked(user_id, feature, settings(schema), now).answer(feature, 1);
   }
-  return jsonb_datum(to_text(answer));
+  return jsonb_datum(answer);
 }

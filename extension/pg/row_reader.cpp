@@ -8,12 +8,62 @@
 
 namespace billing::pg {
 
-bool RowReader::usable() {
+namespace {
+
+bool has_value(TupleTableSlot* slot, AttrNumber column, const Parameter& value) {
+  bool null = false;
+  const Datum found = slot_getattr(slot, column, &null);
+  if (null) return false;
+  if (value.type != TEXTOID) return DatumGetInt64(found) == value.number;
+  const text* held = DatumGetTextPP(found);
+  return VARSIZE_ANY_EXHDR(held) == value.size &&
+         std::memcmp(VARDATA_ANY(held), value.pointer, value.size) == 0;
+}
+
+// As nodeLockRows.c does it. False when the row is gone by now, or is another's. Called under guard().
+bool lock_row(Relation relation, Relation index, std::initializer_list<Parameter> key, ItemPointer place,
+              TupleTableSlot* slot) {
+  const bool fixed = IsolationUsesXactSnapshot();
+  TM_FailureData failure;
+  switch (table_tuple_lock(relation, place, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
+                           LockTupleNoKeyExclusive, LockWaitBlock,
+                           fixed ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure)) {
+    case TM_Ok: {
+      if (!failure.traversed) return true;
+      int i = 0;
+      for (const Parameter& value : key)
+        if (!has_value(slot, index->rd_index->indkey.values[i++], value)) return false;
+      return true;
+    }
+    case TM_SelfModified:
+      return false;
+    case TM_Deleted:
+      if (!fixed) return false;
+      [[fallthrough]];
+    case TM_Updated:
+      if (fixed)
+        ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                        errmsg("could not serialize access due to concurrent update")));
+      [[fallthrough]];
+    default:
+      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a row of \"%s\" cannot be locked",
+                                                                       RelationGetRelationName(relation))));
+  }
+  pg_unreachable();
+}
+
+}  // namespace
+
+bool RowReader::usable() { return usable_with(ACL_SELECT); }
+bool RowReader::lockable() { return usable_with(ACL_SELECT | ACL_UPDATE); }
+
+bool RowReader::usable_with(AclMode privileges) {
   const Oid schema = Session::current().schema();
   return guard([&] {
     const Oid table = table_.oid(schema);
     if (table == InvalidOid || index_.oid(schema) == InvalidOid) return false;
-    if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK) return false;
+    // All of them: pg_class_aclcheck() is content with any.
+    if (pg_class_aclmask(table, GetUserId(), privileges, ACLMASK_ALL) != privileges) return false;
     // Of a distributed table, which has a trigger, the rows lie elsewhere.
     Relation relation = table_open(table, AccessShareLock);
     const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
@@ -53,8 +103,8 @@ void RowReader::resolve(Relation relation) {
   resolved_for_ = RelationGetRelid(relation);
 }
 
-Rows RowReader::read(std::initializer_list<Parameter> key, bool first_only) {
-  return usable() ? scan(key, first_only) : select(key);
+Rows RowReader::read(std::initializer_list<Parameter> key, Want want) {
+  return usable() ? scan(key, want) : select(key);
 }
 
 // The same by a statement, in which row-level security and other hands may have a say.
@@ -89,14 +139,17 @@ std::vector<const char*> RowReader::key_columns() {
   return std::vector<const char*>(names, names + count);
 }
 
-Rows RowReader::scan(std::initializer_list<Parameter> key, bool first_only) {
+Rows RowReader::scan(std::initializer_list<Parameter> key, Want want) {
+  const bool lock = want == Want::locked;
   const Session& session = Session::current();
   const Oid schema = session.schema();
   const bool fresh = !session.read_only();
   Cell* cells = nullptr;
   std::size_t rows = 0;
   guard([&] {
-    Relation relation = table_open(table_.oid(schema), AccessShareLock);
+    if (lock && XactReadOnly) PreventCommandIfReadOnly("SELECT FOR NO KEY UPDATE");
+    const LOCKMODE mode = lock ? RowShareLock : AccessShareLock;
+    Relation relation = table_open(table_.oid(schema), mode);
     Relation index = index_open(index_.oid(schema), AccessShareLock);
     resolve(relation);
     if (fresh) {
@@ -104,9 +157,11 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, bool first_only) {
       PushActiveSnapshot(GetTransactionSnapshot());
     }
     TupleTableSlot* slot = table_slot_create(relation, nullptr);
+    TupleTableSlot* found = lock ? table_slot_create(relation, nullptr) : slot;
     IndexScanDesc scan = scan_for(relation, index, key);
     std::size_t room = 0;
     while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
+      if (lock && !lock_row(relation, index, key, &slot->tts_tid, found)) continue;
       if (rows == room) {
         room = room == 0 ? 4 : room * 2;
         const Size size = sizeof(Cell) * room * static_cast<Size>(count_);
@@ -115,7 +170,7 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, bool first_only) {
       for (int i = 0; i < count_; ++i) {
         Cell* cell = &cells[rows * static_cast<std::size_t>(count_) + static_cast<std::size_t>(i)];
         *cell = Cell{};
-        const Datum value = slot_getattr(slot, numbers_[i], &cell->null);
+        const Datum value = slot_getattr(found, numbers_[i], &cell->null);
         if (cell->null) continue;
         const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), numbers_[i] - 1);
         // The page that the row lies on is soon somebody else's.
@@ -123,13 +178,14 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, bool first_only) {
                cell);
       }
       ++rows;
-      if (first_only) break;
+      if (want == Want::first) break;
     }
     index_endscan(scan);
+    if (lock) ExecDropSingleTupleTableSlot(found);
     ExecDropSingleTupleTableSlot(slot);
     if (fresh) PopActiveSnapshot();
     index_close(index, AccessShareLock);
-    table_close(relation, AccessShareLock);
+    table_close(relation, lock ? NoLock : mode);
   });
   return Rows(cells, rows, static_cast<std::size_t>(count_));
 }

@@ -26,13 +26,21 @@ class RowReader {
   // Whether the table has not even a page, so that there is nothing for any snapshot to see. Needs no right.
   bool is_vacant();
   // The rows with these values in the first columns of the index, in its order. Valid until the session ends.
-  Rows find(std::initializer_list<Parameter> key) { return read(key, false); }
+  Rows find(std::initializer_list<Parameter> key) { return read(key, Want::all); }
   // Whether there is such a row.
-  bool any(std::initializer_list<Parameter> key) { return !read(key, true).empty(); }
+  bool any(std::initializer_list<Parameter> key) { return !read(key, Want::first).empty(); }
+
+  // Whether the role may also lock them.
+  bool lockable();
+  // The same rows, locked as by SELECT ... FOR NO KEY UPDATE: waits for whoever holds one, and has what that
+  // one has made of it.
+  Rows find_locked(std::initializer_list<Parameter> key) { return scan(key, Want::locked); }
 
  private:
-  Rows read(std::initializer_list<Parameter> key, bool first_only);
-  Rows scan(std::initializer_list<Parameter> key, bool first_only);
+  enum class Want { all, first, locked };
+  bool usable_with(AclMode privileges);
+  Rows read(std::initializer_list<Parameter> key, Want want);
+  Rows scan(std::initializer_list<Parameter> key, Want want);
   Rows select(std::initializer_list<Parameter> key);
   std::vector<const char*> key_columns();
   void resolve(Relation relation);

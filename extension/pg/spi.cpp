@@ -107,6 +107,12 @@ void decode(Datum value, Oid type, Cell* cell) {
     case JSONBOID:
       cell->data = reinterpret_cast<const char*>(tokens_of(value, &cell->size));
       break;
+    case INT8ARRAYOID: {  // as array_to_string(..., ',') has it
+      char* text = OidOutputFunctionCall(F_ARRAY_OUT, value);
+      cell->data = text + 1;
+      cell->size = std::strlen(text) - 2;
+      break;
+    }
     default:
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("unexpected result type %u", type)));
   }
@@ -122,6 +128,8 @@ Datum encode(const Parameter& p) {
       return BoolGetDatum(p.number != 0);
     case Parameter::Kind::time:
       return TimestampTzGetDatum(p.number);
+    case Parameter::Kind::document:
+      return to_jsonb(*static_cast<const Document*>(p.pointer));
     default:
       break;
   }
@@ -217,6 +225,9 @@ Parameter parameter(bool v) { return {Parameter::Kind::flag, BOOLOID, false, nul
 Parameter parameter(const Time& v) {
   return {
       Parameter::Kind::time, TIMESTAMPTZOID, !v.value, nullptr, v.value ? to_timestamptz(*v.value) : 0, 0};
+}
+Parameter document_parameter(const Document& v) {
+  return {Parameter::Kind::document, JSONBOID, false, &v, 0, 0};
 }
 Parameter parameter(const Texts& v) { return {Parameter::Kind::texts, TEXTARRAYOID, false, &v, 0, v.size()}; }
 Parameter parameter(const Numbers& v) {

@@ -34,13 +34,14 @@ struct Times {
 
 // One parameter before it is a Datum: what it is and where it lies.
 struct Parameter {
-  enum class Kind { text, number, flag, time, texts, numbers, flags, times, documents } kind;
+  enum class Kind { text, number, flag, time, document, texts, numbers, flags, times, documents } kind;
   Oid type;
   bool null;
   const void* pointer;
   std::int64_t number;
   std::size_t size;
 };
+inline Parameter parameter(const Parameter& value) { return value; }
 Parameter parameter(std::string_view value);
 Parameter parameter(const std::string& value);
 Parameter parameter(const char* value);
@@ -50,6 +51,8 @@ Parameter parameter(int value);
 Parameter parameter(const std::optional<std::int64_t>& value);
 Parameter parameter(bool value);
 Parameter parameter(const Time& value);
+// A jsonb. By name, as many a value would become a document by itself.
+Parameter document_parameter(const Document& value);
 Parameter parameter(const Texts& value);
 Parameter parameter(const Numbers& value);
 Parameter parameter(const Flags& value);
