@@ -119,8 +119,8 @@ std::vector<Subscription> subscriptions(const Touched& touched, const Snapshots&
   std::vector<Subscription> found;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Key key{rows.text(i, 1), rows.flag(i, 2), "subscription", rows.text(i, 8)};
-    Subscription one = rows.null(i, 0) ? read_subscription(brought.at(key)->object)
-                                       : read_subscription(rows.document(i, 0));
+    Subscription one =
+        rows.null(i, 0) ? read_subscription(brought.at(key)->object) : read_subscription(rows.document(i, 0));
     one.account = rows.text(i, 1);
     one.livemode = rows.flag(i, 2);
     one.ambiguous = rows.flag(i, 3);
