@@ -224,6 +224,9 @@ void run_pairs(Accounts& accounts, pg::Statement& statement, const PerUser<Value
 
 }  // namespace
 
+const pg::RowReader& account_reader() { return account_of; }
+const pg::RowReader& live_lot_reader() { return live_lots_of; }
+
 Accounts lock(const std::set<std::string>& users, bool create, bool wait, const Settings& settings) {
   Accounts accounts;
   if (users.empty()) return accounts;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/credit_account.hpp"
+#include "pg/row_reader.hpp"
 #include "settings.hpp"
 
 namespace billing::credits::store {
@@ -36,6 +37,9 @@ void add_hold(Account& account, std::int64_t hold_id);
 // The instant of a change: now, or what the test clock of its user shows, but never before the account's last
 // entry. What is due by then happens.
 void advance(Account& account);
+// What the rows of one account were read by, for who writes them.
+const pg::RowReader& account_reader();
+const pg::RowReader& live_lot_reader();
 // Writes whatever changed.
 void save(Accounts& accounts);
 void save(Account& account);

@@ -137,17 +137,19 @@ void save_accounts(const std::vector<Account*>& accounts) {
   }
   if (accounts.size() == 1 && account_row.usable()) {
     using pg::parameter;
-    account_row.update({parameter(*user[0])}, {{2, parameter(balance[0])},
-                                               {3, parameter(held[0])},
-                                               {4, parameter(debt[0])},
-                                               {5, parameter(subscription_credits[0])},
-                                               {6, parameter(pg::Time{due.values[0]})},
-                                               {7, parameter(entry[0])},
-                                               {8, parameter(lot[0])},
-                                               {9, parameter(hold[0])},
-                                               {10, parameter(pg::Time{entry_at.values[0]})},
-                                               {12, parameter(low_told[0])},
-                                               {14, parameter(needed[0])}});
+    account_row.update({parameter(*user[0])},
+                       {{2, parameter(balance[0])},
+                        {3, parameter(held[0])},
+                        {4, parameter(debt[0])},
+                        {5, parameter(subscription_credits[0])},
+                        {6, parameter(pg::Time{due.values[0]})},
+                        {7, parameter(entry[0])},
+                        {8, parameter(lot[0])},
+                        {9, parameter(hold[0])},
+                        {10, parameter(pg::Time{entry_at.values[0]})},
+                        {12, parameter(low_told[0])},
+                        {14, parameter(needed[0])}},
+                       account_reader());
     return;
   }
   update_accounts.run(user, balance, held, debt, subscription_credits, due, entry, lot, hold, entry_at,
@@ -234,7 +236,8 @@ void save_lots(const std::vector<Account*>& accounts) {
                     {11, parameter(updates.started[0] != 0)},
                     {12, parameter(updates.voided[0] != 0)},
                     {13, parameter(updates.live[0] != 0)},
-                    {17, parameter(pg::Time{updates.expires_at.values[0]})}});
+                    {17, parameter(pg::Time{updates.expires_at.values[0]})}},
+                   live_lot_reader());
   } else if (!updates.id.empty()) {
     update_lots.run(updates.user, updates.id, updates.remaining, updates.held, updates.spent, updates.lapsed,
                     updates.reversed, updates.target, updates.debt, updates.started, updates.voided,

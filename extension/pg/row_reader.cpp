@@ -10,6 +10,14 @@ namespace billing::pg {
 
 namespace {
 
+LocalTransactionId this_transaction() {
+#if PG_VERSION_NUM >= 170000
+  return MyProc->vxid.lxid;
+#else
+  return MyProc->lxid;
+#endif
+}
+
 bool has_value(TupleTableSlot* slot, AttrNumber column, const Parameter& value) {
   bool null = false;
   const Datum found = slot_getattr(slot, column, &null);
@@ -18,6 +26,13 @@ bool has_value(TupleTableSlot* slot, AttrNumber column, const Parameter& value) 
   const text* held = DatumGetTextPP(found);
   return VARSIZE_ANY_EXHDR(held) == value.size &&
          std::memcmp(VARDATA_ANY(held), value.pointer, value.size) == 0;
+}
+
+bool has_key(TupleTableSlot* slot, Relation index, std::initializer_list<Parameter> key) {
+  int i = 0;
+  for (const Parameter& value : key)
+    if (!has_value(slot, index->rd_index->indkey.values[i++], value)) return false;
+  return true;
 }
 
 // As nodeLockRows.c does it. False when the row is gone by now, or is another's. Called under guard().
@@ -29,11 +44,7 @@ bool lock_row(Relation relation, Relation index, std::initializer_list<Parameter
                            LockTupleNoKeyExclusive, LockWaitBlock,
                            fixed ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure)) {
     case TM_Ok: {
-      if (!failure.traversed) return true;
-      int i = 0;
-      for (const Parameter& value : key)
-        if (!has_value(slot, index->rd_index->indkey.values[i++], value)) return false;
-      return true;
+      return !failure.traversed || has_key(slot, index, key);
     }
     case TM_SelfModified:
       return false;
@@ -103,6 +114,20 @@ void RowReader::resolve(Relation relation) {
   resolved_for_ = RelationGetRelid(relation);
 }
 
+// Nothing else can have this key and be seen, whatever has happened to the place since.
+bool RowReader::find_again(Relation relation, Relation key_index, std::initializer_list<Parameter> key,
+                           TupleTableSlot* slot) const {
+  if (places_in_ != this_transaction() || resolved_for_ != RelationGetRelid(relation)) return false;
+  for (int i = 0; i < place_count_; ++i) {
+    ItemPointerData place = places_[i];
+    if (table_tuple_fetch_row_version(relation, &place, GetActiveSnapshot(), slot) &&
+        has_key(slot, key_index, key))
+      return true;
+  }
+  ExecClearTuple(slot);
+  return false;
+}
+
 Rows RowReader::read(std::initializer_list<Parameter> key, Want want) {
   return usable() ? scan(key, want) : select(key);
 }
@@ -160,6 +185,8 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, Want want) {
     TupleTableSlot* found = lock ? table_slot_create(relation, nullptr) : slot;
     IndexScanDesc scan = scan_for(relation, index, key);
     std::size_t room = 0;
+    place_count_ = 0;
+    places_in_ = this_transaction();
     while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
       if (lock && !lock_row(relation, index, key, &slot->tts_tid, found)) continue;
       if (rows == room) {
@@ -178,6 +205,7 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, Want want) {
                cell);
       }
       ++rows;
+      if (place_count_ < kMaxPlaces) places_[place_count_++] = found->tts_tid;
       if (want == Want::first) break;
     }
     index_endscan(scan);

@@ -36,8 +36,14 @@ class RowReader {
   // one has made of it.
   Rows find_locked(std::initializer_list<Parameter> key) { return scan(key, Want::locked); }
 
+  // The row with this unique key once more, by where it was found last in this transaction. False when it is
+  // not there any more. Under guard().
+  bool find_again(Relation relation, Relation key_index, std::initializer_list<Parameter> key,
+                  TupleTableSlot* slot) const;
+
  private:
   enum class Want { all, first, locked };
+  static constexpr int kMaxPlaces = 8;
   bool usable_with(AclMode privileges);
   Rows read(std::initializer_list<Parameter> key, Want want);
   Rows scan(std::initializer_list<Parameter> key, Want want);
@@ -52,6 +58,10 @@ class RowReader {
   int count_ = 0;
   AttrNumber numbers_[kMaxColumns] = {};
   Statement* statements_[kMaxKey] = {};  // by the number of columns of the key
+  // Where the first rows of the last read lay, and in which transaction.
+  LocalTransactionId places_in_ = InvalidLocalTransactionId;
+  int place_count_ = 0;
+  ItemPointerData places_[kMaxPlaces] = {};
 };
 
 }  // namespace billing::pg

@@ -142,7 +142,8 @@ void RowWriter::write_new(const Parameter* parameters, std::size_t count) {
   });
 }
 
-void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_list<Change> changes) {
+void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_list<Change> changes,
+                       const RowReader& seen) {
   const Oid schema = Session::current().schema();
   guard([&] {
     Relation relation = table_open(table_.oid(schema), RowExclusiveLock);
@@ -150,8 +151,9 @@ void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_li
     PushActiveSnapshot(GetTransactionSnapshot());
     Relation index = index_open(key_.oid(schema), RowExclusiveLock);
     TupleTableSlot* found = table_slot_create(relation, nullptr);
-    IndexScanDesc scan = scan_for(relation, index, key);
-    if (!index_getnext_slot(scan, ForwardScanDirection, found))
+    IndexScanDesc scan =
+        seen.find_again(relation, index, key, found) ? nullptr : scan_for(relation, index, key);
+    if (scan != nullptr && !index_getnext_slot(scan, ForwardScanDirection, found))
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a locked row of \"%s\" is not there",
                                                                        RelationGetRelationName(relation))));
     const Target target = begin(relation, checks(relation));
@@ -168,7 +170,7 @@ void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_li
     }
     ExecStoreVirtualTuple(target.slot);
     replace(relation, target, found);
-    index_endscan(scan);
+    if (scan != nullptr) index_endscan(scan);
     ExecDropSingleTupleTableSlot(found);
     end(target);
     index_close(index, NoLock);

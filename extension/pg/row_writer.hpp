@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "pg/known_relation.hpp"
+#include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::pg {
@@ -35,7 +36,9 @@ class RowWriter {
     int column;  // its number
     Parameter value;
   };
-  void update(std::initializer_list<Parameter> key, std::initializer_list<Change> changes);
+  // `seen` has read it in this transaction: it need not be looked up again.
+  void update(std::initializer_list<Parameter> key, std::initializer_list<Change> changes,
+              const RowReader& seen);
 
  private:
   struct Checks;

@@ -162,3 +162,52 @@ def test_random_mixes_end_as_a_naive_account_does(database):
     assert set(counts) == {"allocation", "usage", "refund", "expiry", "adjustment"}
     print(f"{len(life.mix.done)} operations by {SESSIONS} sessions, {life.undone} transactions undone, {life.again} asked again: "
           f"{counts} {sorted(statuses)}")
+
+
+@pytest.mark.parametrize("level", ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"))
+def test_debits_of_one_transaction_follow_each_other_also_around_savepoints(database, level):
+    for user in ("ada", "bob"):
+        for priority in (10, 50):
+            database.execute("SELECT {s}.grant_credits(%s, 10, priority => %s)", (user, priority))
+    debit = "SELECT {s}.use_credits_validated(%s, %s)"
+    with contextlib.closing(database.connect()) as connection:
+        connection.autocommit = False
+        database.execute(f"SET TRANSACTION ISOLATION LEVEL {level}", connection=connection)
+        for user, amount in (("ada", 4), ("bob", 3), ("ada", 4)):
+            assert database.value(debit, (user, amount), connection=connection)["success"]
+        database.execute("SAVEPOINT undone", connection=connection)
+        assert database.value(debit, ("ada", 5), connection=connection)["available"] == 7
+        assert database.value(debit, ("bob", 9), connection=connection)["available"] == 8
+        database.execute("ROLLBACK TO undone", connection=connection)
+        assert database.value(debit, ("ada", 5), connection=connection)["available"] == 7
+        answers = database.rows("SELECT {s}.use_credits_validated(u, 2) AS answer FROM unnest(ARRAY['ada', 'bob', 'ada']) u",
+                                connection=connection)
+        assert [row["answer"]["available"] for row in answers] == [5, 15, 3]
+        connection.commit()
+    assert database.rows("SELECT balance FROM {s}.credit_accounts ORDER BY user_id") == [{"balance": 3}, {"balance": 15}]
+    sound(database)
+
+
+def test_who_waited_for_a_debit_sees_what_it_left(database):
+    """Without the queue in front of the row: a batch takes the row's lock alone."""
+    database.execute("SELECT {s}.grant_credits('ada', 10)")
+    batch = """SELECT result FROM {s}.use_credits_batch('[{"user_id": "ada", "amount": 7}]')"""
+    with contextlib.closing(database.connect()) as first:
+        first.autocommit = False
+        assert database.value(batch, connection=first)["success"]
+        answers = []
+
+        def debit():
+            with contextlib.closing(database.connect()) as second:
+                answers.append(database.value("SELECT {s}.use_credits_validated('ada', 7)", connection=second))
+
+        thread = threading.Thread(target=debit)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while not database.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        first.commit()
+        thread.join()
+    assert answers[0]["reason"] == "balance_too_low" and answers[0]["balance"] == 3
+    sound(database)
