@@ -89,10 +89,11 @@ def shown(figure):
     return f"{figure:,.0f}" if figure >= 1000 else f"{figure:.3g}"
 
 
-def table(rows):
-    """The rows as text."""
-    head = ["comparison", "ours", "against", "figure ours", "figure theirs", "ratio", "spread", "to reach", "reached?"]
-    lines = [head]
+HEAD = ["comparison", "ours", "against", "figure ours", "figure theirs", "ratio", "spread", "to reach", "reached?"]
+
+
+def cells(rows):
+    lines = []
     for one in rows:
         sign = "≥" if one["better"] == "more" else "≤"
         target = "" if one["target"] is None else f"{sign} {one['target']:g}" + (" ×" if one["against"] else f" {one['unit']}")
@@ -102,6 +103,21 @@ def table(rows):
             "" if one["ratio"] is None else f"{one['ratio']:.2f} ×",
             "" if one["ratio"] is None else "{:.2f}..{:.2f}".format(*one["spread"]),
             target, {True: "yes", False: "no", None: "stated"}[one.get("reached")]])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return lines
+
+
+def table(rows):
+    """The rows as text."""
+    lines = [HEAD, *cells(rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def markdown(rows):
+    """The same for a document; what stands in the row before is not said again."""
+    lines, before = [HEAD, ["---"] * len(HEAD)], None
+    for line in cells(rows):
+        lines.append(["", "", line[2], "", *line[4:]] if before and line[:2] == before[:2] else line)
+        before = line
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
