@@ -172,7 +172,7 @@ PG_BILLING_FUNCTION(use_credits_validated) {
 PG_BILLING_FUNCTION(use_credits_batch) {
   const std::vector<Use> uses = uses_from(fcinfo);
   const Oid schema = pg::function_schema(fcinfo);
-  std::vector<std::string> answers;
+  std::vector<Json> answers;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
@@ -190,9 +190,9 @@ PG_BILLING_FUNCTION(use_credits_batch) {
     for (const Use& use : uses) {
       const std::string& user_id = use.request.user_id;
       const auto found = accounts.find(user_id);
-      answers.push_back(to_text(found == accounts.end()
-                                    ? refuse_amount(empty_account(user_id), Access{}, rules, use.amount)
-                                    : perform_once(found->second, use, access[user_id], rules, before)));
+      answers.push_back(found == accounts.end()
+                            ? refuse_amount(empty_account(user_id), Access{}, rules, use.amount)
+                            : perform_once(found->second, use, access[user_id], rules, before));
     }
     before.save();
     store::save(accounts);
@@ -200,10 +200,9 @@ PG_BILLING_FUNCTION(use_credits_batch) {
   pg::guard([&] { materialize(fcinfo); });
   ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    const char* text = answers[i].c_str();
+    const Json& answer = answers[i];
     pg::guard([&] {
-      Datum values[2] = {Int32GetDatum(static_cast<int32>(i + 1)),
-                         DirectFunctionCall1(jsonb_in, CStringGetDatum(text))};
+      Datum values[2] = {Int32GetDatum(static_cast<int32>(i + 1)), pg::to_jsonb(answer)};
       bool nulls[2] = {false, false};
       tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     });
