@@ -1,7 +1,7 @@
 -- Plans: what is sold, which of Stripe's prices it is, and what it gives. Written only through upsert_plan() and its
 -- neighbours, which also tell every backend to forget its copy. Small, and the same for everybody. docs/plans.md
 CREATE TABLE subscription_plans (
-    id                  text COLLATE "C" PRIMARY KEY CHECK (octet_length(id) BETWEEN 1 AND 63),
+    id                  text COLLATE "C" PRIMARY KEY CHECK (id ~ '^[a-z0-9_.-]{1,63}$'),
     name                text COLLATE "C" NOT NULL UNIQUE,
     display_name        text NOT NULL,
     description         text,
