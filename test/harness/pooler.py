@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode in front of a cluster: each transaction may have another server."""
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -53,6 +54,7 @@ class Pooler:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(20)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def connect(self, database, user, timeout=10):
         deadline = time.monotonic() + timeout
