@@ -10,6 +10,8 @@ import psycopg2
 from .cluster import as_server_user
 from .worker import free_port
 
+# Where Debian has it, which is not in everybody's path.
+PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 SETTINGS = """
 [databases]
 * = host={cluster.socket_directory}
@@ -48,7 +50,7 @@ class Pooler:
         users.write_text("".join(f'"{role}" ""\n' for role in self.roles))
         self.settings.write_text(SETTINGS.format(cluster=self.cluster, port=self.port, size=self.size, users=users))
         with open(self.directory / "log", "wb") as log:
-            self.process = subprocess.Popen(as_server_user(["pgbouncer", self.settings], "KILL"), stdout=log, stderr=log)
+            self.process = subprocess.Popen(as_server_user([PROGRAM, self.settings], "KILL"), stdout=log, stderr=log)
         return self
 
     def __exit__(self, *_):
