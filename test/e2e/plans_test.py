@@ -90,3 +90,9 @@ def test_on_a_standby():
                 database.execute(f"SELECT {{s}}.{write}", connection=connection)
         connection.close()
         database.drop()
+
+
+@pytest.mark.parametrize("plan", ["", "pro plan", "pro\n", "Pro", "p" * 64])
+def test_a_plan_that_is_not_written_by_upsert_plan_has_no_other_id(database, plan):
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        database.execute("INSERT INTO {s}.subscription_plans (id, name, display_name) VALUES (%s, %s, 'Pro')", (plan, plan))
