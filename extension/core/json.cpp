@@ -1,5 +1,7 @@
 #include "core/json.hpp"
 
+#include "core/json_scan.hpp"
+
 namespace billing {
 namespace {
 
@@ -30,6 +32,42 @@ std::optional<unsigned> escape_at(std::string_view text, std::size_t at) {
 
 bool is_high_surrogate(unsigned unit) { return unit >= 0xd800 && unit <= 0xdbff; }
 bool is_low_surrogate(unsigned unit) { return unit >= 0xdc00 && unit <= 0xdfff; }
+
+Json tree_of(ScannedJson value) {
+  using simdjson::dom::element_type;
+  switch (value.type()) {
+    case element_type::OBJECT: {
+      const simdjson::dom::object object = value.get_object().value_unsafe();
+      Json::object_t members;
+      for (const auto [key, member] : object)
+        members.insert_or_assign(std::string(key), tree_of(member));
+      return members;
+    }
+    case element_type::ARRAY: {
+      const simdjson::dom::array list = value.get_array().value_unsafe();
+      Json::array_t elements;
+      elements.reserve(list.size());
+      for (const ScannedJson element : list) elements.push_back(tree_of(element));
+      return elements;
+    }
+    case element_type::STRING:
+      return std::string(value.get_string().value_unsafe());
+    case element_type::INT64: {
+      // What is not negative is unsigned to nlohmann.
+      const std::int64_t number = value.get_int64().value_unsafe();
+      return number < 0 ? Json(number) : Json(static_cast<std::uint64_t>(number));
+    }
+    case element_type::UINT64:
+      return value.get_uint64().value_unsafe();
+    case element_type::DOUBLE:
+      return value.get_double().value_unsafe();
+    case element_type::BOOL:
+      return value.get_bool().value_unsafe();
+    case element_type::NULL_VALUE:
+      break;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -78,6 +116,7 @@ std::string_view storable_json(std::string_view text, std::string& buffer) {
 // is passed on.
 Json parse_json(std::string_view text) {
   if (text.empty()) throw JsonError("json is empty");
+  if (const auto scanned = scan_json(text)) return tree_of(*scanned);
   std::string buffer;
   const std::string_view storable = storable_json(text, buffer);
   try {

@@ -2,17 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "core/instant.hpp"
+#include "core/json_tree.hpp"
 
 namespace billing {
-
-using Json = nlohmann::json;
 
 inline constexpr int kMaxJsonDepth = 64;
 
@@ -27,8 +25,8 @@ class JsonError : public std::runtime_error {
 // Throws JsonError.
 Json parse_json(std::string_view text);
 
-// What parse_json does before it parses: checks the depth, and returns `text` itself, or `buffer` holding a
-// copy of it in which what jsonb refuses is replaced. For readers that need no tree. Throws JsonError.
+// What is parsed for `text`: `text` itself, or `buffer` holding a copy of it in which what jsonb refuses is
+// replaced. Throws JsonError when it is nested too deep.
 std::string_view storable_json(std::string_view text, std::string& buffer);
 
 // Serialises for jsonb. Never throws on text that came through parse_json.

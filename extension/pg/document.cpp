@@ -1,7 +1,8 @@
 // Before the server's headers, which redefine printf and its relatives.
+#include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
+#include "core/json_tree.hpp"
 #include "pg/document.hpp"
 
 namespace billing::pg {
@@ -51,26 +52,40 @@ void set_scalar(JsonbValue* value, const Document& document) {
   value->type = jbvNull;
 }
 
-// Pushes the value; what comes back for the outermost one is the whole.
-JsonbValue* push(JsonbParseState** state, const Document& document, JsonbIteratorToken as) {
+// As PostgreSQL orders the keys of an object.
+bool goes_before(const JsonbPair& a, const JsonbPair& b) {
+  const auto& [a_size, a_data] = a.key.val.string;
+  const auto& [b_size, b_data] = b.key.val.string;
+  return a_size != b_size ? a_size < b_size
+                          : std::memcmp(a_data, b_data, static_cast<std::size_t>(a_size)) < 0;
+}
+
+// Made in one piece: pushJsonbValue() grows each container as it comes, and compares keys by a function call.
+void set_value(JsonbValue* value, const Document& document) {
   if (document.is_object()) {
-    pushJsonbValue(state, WJB_BEGIN_OBJECT, nullptr);
-    for (auto member = document.begin(); member != document.end(); ++member) {
-      JsonbValue key;
-      set_text(&key, member.key());
-      pushJsonbValue(state, WJB_KEY, &key);
-      push(state, *member, WJB_VALUE);
+    JsonbPair* pairs = static_cast<JsonbPair*>(palloc(sizeof(JsonbPair) * (document.size() + 1)));
+    JsonbPair* end = pairs;
+    for (auto member = document.begin(); member != document.end(); ++member, ++end) {
+      set_text(&end->key, member.key());
+      set_value(&end->value, *member);
     }
-    return pushJsonbValue(state, WJB_END_OBJECT, nullptr);
+    std::sort(pairs, end, goes_before);
+    value->type = jbvObject;
+    value->val.object.nPairs = static_cast<int>(end - pairs);
+    value->val.object.pairs = pairs;
+    return;
   }
   if (document.is_array()) {
-    pushJsonbValue(state, WJB_BEGIN_ARRAY, nullptr);
-    for (const Document& element : document) push(state, element, WJB_ELEM);
-    return pushJsonbValue(state, WJB_END_ARRAY, nullptr);
+    JsonbValue* elements = static_cast<JsonbValue*>(palloc(sizeof(JsonbValue) * (document.size() + 1)));
+    JsonbValue* end = elements;
+    for (const Document& element : document) set_value(end++, element);
+    value->type = jbvArray;
+    value->val.array.rawScalar = false;
+    value->val.array.nElems = static_cast<int>(end - elements);
+    value->val.array.elems = elements;
+    return;
   }
-  JsonbValue scalar;
-  set_scalar(&scalar, document);
-  return pushJsonbValue(state, as, &scalar);
+  set_scalar(value, document);
 }
 
 Document number_from(std::string_view text) {
@@ -141,11 +156,9 @@ Token token_of(const JsonbValue& value) {
 }  // namespace
 
 JsonbValue to_jsonb_value(const Document& document) {
-  JsonbParseState* state = nullptr;
-  if (document.is_structured()) return *push(&state, document, WJB_ELEM);
-  JsonbValue scalar;
-  set_scalar(&scalar, document);
-  return scalar;
+  JsonbValue value;
+  set_value(&value, document);
+  return value;
 }
 
 Datum to_jsonb(const Document& document) {

@@ -1,15 +1,15 @@
 // JSON documents to and from jsonb, without writing and parsing text on the way.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string_view>
 #include <vector>
 
+#include "core/json_fwd.hpp"
 #include "pg/prelude.hpp"
 
 namespace billing::pg {
 
-using Document = nlohmann::json;
+using Document = Json;
 // What a statement is given for a jsonb[]; null pointers are NULLs. The documents outlive the statement.
 using Documents = std::vector<const Document*>;
 

@@ -1,5 +1,5 @@
 // Before the server's headers, which redefine printf and its relatives.
-#include <nlohmann/json.hpp>
+#include "core/json_tree.hpp"
 
 #include "pg/jsonb_object.hpp"
 

@@ -1,10 +1,9 @@
 #include <limits>
-#include <nlohmann/json.hpp>
 
-#include "pg/spi.hpp"
-
+#include "core/json_tree.hpp"
 #include "pg/array_rows.hpp"
 #include "pg/encode.hpp"
+#include "pg/spi.hpp"
 
 namespace billing::pg {
 
