@@ -40,7 +40,7 @@ Json tree_of(ScannedJson value) {
       const simdjson::dom::object object = value.get_object().value_unsafe();
       Json::object_t members;
       for (const auto [key, member] : object)
-        members.insert_or_assign(std::string(key), tree_of(member));
+        members.insert_or_assign(members.end(), std::string(key), tree_of(member));
       return members;
     }
     case element_type::ARRAY: {
