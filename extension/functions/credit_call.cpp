@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "core/digest.hpp"
 #include "functions/access_grants.hpp"
@@ -20,18 +21,10 @@ namespace {
 constexpr std::size_t kMaxMetadataBytes = 16384;
 constexpr std::size_t kMaxKeyBytes = 255;
 
-pg::Statement find_requests(
-    "SELECT r.user_id, r.idempotency_key, r.operation, r.request_hash, r.answer"
-    " FROM unnest($1, $2) k(user_id, key)"
-    " JOIN @credit_requests r ON r.user_id = k.user_id AND r.idempotency_key = k.key");
-pg::RowReader kept_request("credit_requests", "credit_requests_pkey",
-                           "user_id idempotency_key operation request_hash answer");
-pg::RowWriter request_row("credit_requests", "credit_requests_pkey", 6);
-pg::Statement insert_requests(
-    "INSERT INTO @credit_requests (user_id, idempotency_key, operation, request_hash, answer)"
-    " SELECT r.user_id, r.key, r.operation, r.hash, r.answer"
-    " FROM unnest($1, $2, $3, $4, $5) r(user_id, key, operation, hash, answer)"
-    " ON CONFLICT DO NOTHING RETURNING user_id");
+pg::RowReader kept_requests("credit_requests", "credit_requests_pkey",
+                            "user_id idempotency_key operation request_hash answer");
+pg::RowWriter request_rows("credit_requests", "credit_requests_pkey",
+                           "user_id idempotency_key operation request_hash answer created_at");
 pg::Statement known_user("SELECT 1 FROM @billing_users WHERE user_id = $1");
 
 Json time_or_null(const std::optional<Instant>& time) {
@@ -120,29 +113,50 @@ std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const c
 }
 
 Request::Request(const std::string& user_id, const std::string& operation, const std::string& key,
+                 const std::string& body)
+    : user_id(user_id), operation(operation), key(key), hash(key.empty() ? "" : sha256_hex(body)) {}
+Request::Request(const std::string& user_id, const std::string& operation, const std::string& key,
                  const Json& body)
-    : user_id(user_id), operation(operation), key(key), hash(key.empty() ? "" : sha256_hex(to_text(body))) {}
+    : Request(user_id, operation, key, key.empty() ? "" : to_text(body)) {}
+
+namespace {
+
+Json document_of(const Jsonb* jsonb) {
+  std::size_t count = 0;
+  return pg::document_of(pg::guard([&] { return pg::tokens_of(JsonbPGetDatum(jsonb), &count); }));
+}
+
+}  // namespace
 
 Answers::Answers(const std::vector<const Request*>& requests) {
-  pg::Texts users, keys;
-  for (const Request* request : requests) {
-    if (request->key.empty()) continue;
-    users.push_back(request->user_id);
-    keys.push_back(request->key);
+  std::set<std::pair<std::string_view, std::string_view>> wanted;  // each once, and in the index's order
+  for (const Request* request : requests)
+    if (!request->key.empty()) wanted.emplace(request->user_id, request->key);
+  if (wanted.empty()) return;
+  const auto take = [&](const pg::Rows& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      Kept& kept = kept_[{rows.view(i, 0), rows.view(i, 1)}];
+      kept.operation = rows.view(i, 2);
+      kept.hash = rows.view(i, 3);
+      kept.answer = rows.document(i, 4);
+    }
+  };
+  if (kept_requests.usable()) {
+    std::vector<pg::Parameter> keys;
+    for (const auto& [user, key] : wanted) keys.insert(keys.end(), {pg::parameter(user), pg::parameter(key)});
+    take(kept_requests.find_each(keys, 2));
+  } else {
+    for (const auto& [user, key] : wanted)
+      take(kept_requests.find({pg::parameter(user), pg::parameter(key)}));
   }
-  if (users.empty()) return;
-  const pg::Rows rows = users.size() == 1 && kept_request.usable()
-                            ? kept_request.find({pg::parameter(users[0]), pg::parameter(keys[0])})
-                            : find_requests.run(users, keys);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    kept_[{rows.text(i, 0), rows.text(i, 1)}] = {rows.text(i, 2), rows.text(i, 3), rows.document(i, 4)};
 }
 
 std::optional<Json> Answers::find(const Request& request) const {
   const auto found = kept_.find({request.user_id, request.key});
   if (request.key.empty() || found == kept_.end()) return std::nullopt;
   const Kept& kept = found->second;
-  if (kept.operation == request.operation && kept.hash == request.hash) return kept.answer;
+  if (kept.operation == request.operation && kept.hash == request.hash)
+    return kept.made != nullptr ? document_of(kept.made) : kept.answer;
   Json answer =
       refusal("exists_with_different_request", "idempotency_key_reused", "use_another_idempotency_key");
   answer["idempotency_key"] = request.key;
@@ -151,39 +165,38 @@ std::optional<Json> Answers::find(const Request& request) const {
 }
 
 void Answers::keep(const Request& request, const Json& answer) {
-  if (request.key.empty()) return;
-  kept_[{request.user_id, request.key}] = {request.operation, request.hash, answer, true};
+  if (!request.key.empty())
+    kept_[{request.user_id, request.key}] = {request.operation, request.hash, answer, nullptr, true};
+}
+
+void Answers::keep(const Request& request, const Jsonb* answer) {
+  if (!request.key.empty())
+    kept_[{request.user_id, request.key}] = {request.operation, request.hash, Json(), answer, true};
 }
 
 void Answers::save() const {
-  pg::Texts users, keys, operations, hashes;
-  pg::Documents answers;
+  using pg::parameter;
+  const pg::Time now{pg::from_timestamptz(GetCurrentTransactionStartTimestamp())};
+  std::vector<pg::Parameter> rows;
   for (const auto& [key, kept] : kept_) {
     if (!kept.is_new) continue;
-    users.push_back(key.first);
-    keys.push_back(key.second);
-    operations.push_back(kept.operation);
-    hashes.push_back(kept.hash);
-    answers.push_back(&kept.answer);
+    const pg::Parameter answer =
+        kept.made != nullptr ? pg::jsonb_parameter(kept.made) : pg::document_parameter(kept.answer);
+    rows.insert(rows.end(), {parameter(key.first), parameter(key.second), parameter(kept.operation),
+                             parameter(kept.hash), answer, parameter(now)});
   }
-  // What is charged and what is counted have locks of their own, so that the same key may come to both at
-  // once.
-  if (users.empty()) return;
-  const auto came_second = [] {
-    return pg::SqlError(
+  try {
+    request_rows.insert(rows);
+  } catch (const pg::Error& error) {
+    const ErrorData* data = error.data();
+    if (data->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || data->table_name == nullptr ||
+        std::strcmp(data->table_name, request_rows.name()) != 0)
+      throw;
+    // What is charged and what is counted have locks of their own, so that the same key may come to both at
+    // once.
+    throw pg::SqlError(
         ERRCODE_T_R_SERIALIZATION_FAILURE, "another request with the same idempotency key came first",
         "Run the transaction again: the key's own request gets its answer, another is refused.");
-  };
-  if (users.size() == 1 && request_row.usable()) {
-    try {
-      request_row.insert(users[0], keys[0], operations[0], hashes[0], pg::document_parameter(*answers[0]),
-                         pg::Time{pg::from_timestamptz(GetCurrentTransactionStartTimestamp())});
-    } catch (const pg::Error& error) {
-      if (error.data()->sqlerrcode == ERRCODE_UNIQUE_VIOLATION) throw came_second();
-      throw;
-    }
-  } else if (insert_requests.run(users, keys, operations, hashes, answers).size() < users.size()) {
-    throw came_second();
   }
 }
 

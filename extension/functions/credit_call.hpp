@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/credit_account.hpp"
@@ -29,28 +30,34 @@ std::optional<Instant> time_argument(FunctionCallInfo fcinfo, int index, const c
 struct Request {
   Request() = default;
   Request(const std::string& user_id, const std::string& operation, const std::string& key, const Json& body);
+  // The body as to_text() writes it.
+  Request(const std::string& user_id, const std::string& operation, const std::string& key,
+          const std::string& body);
   std::string user_id;
   std::string operation;  // the function's name
   std::string key;        // "" for none
   std::string hash;       // of everything that makes it this request; "" without a key
 };
-// The answers of requests that had an effect. To be read with the accounts locked.
+// The answers of requests that had an effect. To be read with the accounts locked. The requests outlive it,
+// and it lives no longer than the session.
 class Answers {
  public:
   explicit Answers(const std::vector<const Request*>& requests);
   // The answer given before, or the refusal of a key that was used for something else.
   std::optional<Json> find(const Request& request) const;
   void keep(const Request& request, const Json& answer);
+  void keep(const Request& request, const Jsonb* answer);
   void save() const;
 
  private:
   struct Kept {
-    std::string operation;
-    std::string hash;
+    std::string_view operation;
+    std::string_view hash;
     Json answer;
+    const Jsonb* made = nullptr;  // or the answer as it is stored
     bool is_new = false;
   };
-  std::map<std::pair<std::string, std::string>, Kept> kept_;  // by user and key
+  std::map<std::pair<std::string_view, std::string_view>, Kept> kept_;  // by user and key
 };
 
 // Whose subscriptions give access at `now`; nothing is read unless a lot of the account asks for it.

@@ -48,23 +48,6 @@ pg::Statement move_lots(
     "cycle_start)"
     " WHERE g.user_id = r.user_id AND g.grant_id = r.id");
 
-pg::Statement insert_entries(
-    "INSERT INTO @credit_transactions (user_id, transaction_id, transaction_type, amount, balance_after,"
-    "  debt_change, debt_after, grant_id, refers_to, hold_id, actor_id, idempotency_key, description, "
-    "metadata,"
-    "  effective_at, created_at)"
-    " SELECT r.user_id, r.id, r.type, r.amount, r.balance_after, r.debt_change, r.debt_after, r.lot, "
-    "r.refers_to,"
-    "  r.hold, r.actor, r.key, r.description, r.metadata::jsonb, r.effective_at, r.created_at"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-    "  r(user_id, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold, actor, key,"
-    "    description, metadata, effective_at, created_at)");
-
-pg::Statement insert_burns(
-    "INSERT INTO @credit_burns (user_id, transaction_id, grant_id, amount, position)"
-    " SELECT r.user_id, r.entry, r.lot, r.amount, r.position::integer"
-    " FROM unnest($1, $2, $3, $4, $5) r(user_id, entry, lot, amount, position)");
-
 pg::Statement insert_holds(
     "INSERT INTO @credit_holds (user_id, hold_id, amount, status, captured, transaction_id, closed_at, lots,"
     "  actor_id, description, metadata, created_at, expires_at)"
@@ -80,12 +63,25 @@ pg::Statement update_holds(
     " FROM unnest($1, $2, $3, $4, $5, $6) r(user_id, id, status, captured, entry, closed_at)"
     " WHERE h.user_id = r.user_id AND h.hold_id = r.id");
 
-// One account, lot, entry and burn is what most changes are about: a statement would cost more than the rows.
-// Numbers are positions in the CREATE TABLE of each.
-pg::RowWriter account_row("credit_accounts", "credit_accounts_pkey", 14);
-pg::RowWriter lot_row("credit_grants", "credit_grants_pkey", 29);
-pg::RowWriter entry_row("credit_transactions", "credit_transactions_pkey", 16);
-pg::RowWriter burn_row("credit_burns", "credit_burns_pkey", 5);
+// One account and lot, and their entries and burns, is what most changes are about: a statement would cost
+// more than the rows.
+pg::RowWriter account_row("credit_accounts", "credit_accounts_pkey",
+                          "user_id balance held debt subscription_credits next_due_at last_transaction_id "
+                          "last_grant_id last_hold_id last_entry_at low_thresholds low_told created_at "
+                          "subscription_credits_of");
+pg::RowWriter lot_row(
+    "credit_grants", "credit_grants_pkey",
+    "user_id grant_id amount remaining held spent lapsed reversed reversal_target "
+    "reversal_debt started voided live category priority effective_at expires_at "
+    "requires_subscription stripe_subscription_id source grant_key stripe_invoice_id series "
+    "cycle_start rollover rule description metadata created_at");
+pg::RowWriter entry_rows(
+    "credit_transactions", "credit_transactions_pkey",
+    "user_id transaction_id transaction_type amount balance_after debt_change debt_after "
+    "grant_id refers_to hold_id actor_id idempotency_key description metadata "
+    "effective_at created_at");
+pg::RowWriter burn_rows("credit_burns", "credit_burns_pkey",
+                        "user_id transaction_id grant_id amount position");
 
 std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
@@ -247,50 +243,37 @@ void save_lots(const std::vector<Account*>& accounts) {
 }
 
 void save_entries(const std::vector<Account*>& accounts) {
-  pg::Texts user, type, actor, key, description, metadata, burn_user;
-  pg::Numbers id, amount, balance_after, debt_change, debt_after, lot, refers_to, hold;
-  pg::Numbers burn_entry, burn_lot, burn_amount, burn_position;
-  pg::Times effective_at, created_at;
+  using pg::parameter;
+  static const Json none = Json::object();
+  const auto text = [](const std::string& value) {
+    pg::Parameter made = parameter(value);
+    made.null = value.empty();
+    return made;
+  };
+  const auto time = [](Instant instant) { return parameter(pg::Time{instant}); };
+  const auto add = [](std::vector<pg::Parameter>& rows, std::initializer_list<pg::Parameter> row) {
+    rows.insert(rows.end(), row);
+  };
+  std::vector<pg::Parameter> entries, burns;
   for (const Account* account : accounts) {
     for (const Entry& entry : account->entries) {
-      user.push_back(account->user_id);
-      id.push_back(entry.id);
-      type.push_back(credits::name_of(entry.type));
-      amount.push_back(entry.amount);
-      balance_after.push_back(entry.balance_after);
-      debt_change.push_back(entry.debt_change);
-      debt_after.push_back(entry.debt_after);
-      lot.push_back(unless_zero(entry.lot_id));
-      refers_to.push_back(unless_zero(entry.refers_to));
-      hold.push_back(unless_zero(entry.hold_id));
-      actor.push_back(unless_empty(entry.note.actor_id));
-      key.push_back(unless_empty(entry.note.idempotency_key));
-      description.push_back(unless_empty(entry.note.description));
-      metadata.push_back(entry.note.metadata.is_object() ? to_text(entry.note.metadata) : "{}");
-      effective_at.values.push_back(entry.effective_at);
-      created_at.values.push_back(account->now());
+      const Note& note = entry.note;
+      add(entries, {parameter(account->user_id), parameter(entry.id), parameter(credits::name_of(entry.type)),
+                    parameter(entry.amount), parameter(entry.balance_after), parameter(entry.debt_change),
+                    parameter(entry.debt_after), parameter(unless_zero(entry.lot_id)),
+                    parameter(unless_zero(entry.refers_to)), parameter(unless_zero(entry.hold_id)),
+                    text(note.actor_id), text(note.idempotency_key), text(note.description),
+                    pg::document_parameter(note.metadata.is_object() ? note.metadata : none),
+                    time(entry.effective_at), time(account->now())});
       std::int64_t position = 0;
-      for (const Burn& burn : entry.burns) {
-        burn_user.push_back(account->user_id);
-        burn_entry.push_back(entry.id);
-        burn_lot.push_back(burn.lot_id);
-        burn_amount.push_back(entry.type == EntryType::refund ? -burn.amount : burn.amount);
-        burn_position.push_back(++position);
-      }
+      for (const Burn& burn : entry.burns)
+        add(burns,
+            {parameter(account->user_id), parameter(entry.id), parameter(burn.lot_id),
+             parameter(entry.type == EntryType::refund ? -burn.amount : burn.amount), parameter(++position)});
     }
   }
-  if (id.empty()) return;
-  if (id.size() == 1 && entry_row.usable())
-    entry_row.insert(user[0], id[0], type[0], amount[0], balance_after[0], debt_change[0], debt_after[0],
-                     lot[0], refers_to[0], hold[0], actor[0], key[0], description[0], metadata[0],
-                     pg::Time{effective_at.values[0]}, pg::Time{created_at.values[0]});
-  else
-    insert_entries.run(user, id, type, amount, balance_after, debt_change, debt_after, lot, refers_to, hold,
-                       actor, key, description, metadata, effective_at, created_at);
-  if (burn_entry.size() == 1 && burn_row.usable())
-    burn_row.insert(burn_user[0], burn_entry[0], burn_lot[0], burn_amount[0], burn_position[0]);
-  else if (!burn_entry.empty())
-    insert_burns.run(burn_user, burn_entry, burn_lot, burn_amount, burn_position);
+  entry_rows.insert(entries);
+  burn_rows.insert(burns);
 }
 
 void save_holds(const std::vector<Account*>& accounts) {

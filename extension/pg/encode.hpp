@@ -1,8 +1,6 @@
 // Values of parameters and results as Datums, and back.
 #pragma once
 
-#include <initializer_list>
-
 #include "pg/spi.hpp"
 
 namespace billing::pg {
@@ -13,8 +11,10 @@ Datum encode(const Parameter& value);
 // What is not passed by value is pointed to, not copied. To be called under guard().
 void decode(Datum value, Oid type, Cell* cell);
 
-// The rows of an index whose first columns have these values, as the active snapshot sees them. To be called
-// under guard(); ended by index_endscan().
-IndexScanDesc scan_for(Relation table, Relation index, std::initializer_list<Parameter> key);
+// A scan of what the active snapshot sees, by the first `width` columns of an index, and its rows in which
+// these have the values of a key: once for each key that is asked for. To be called under guard(); ended by
+// index_endscan().
+IndexScanDesc begin_scan(Relation table, Relation index, int width);
+void scan_for(IndexScanDesc scan, const Parameter* key);
 
 }  // namespace billing::pg

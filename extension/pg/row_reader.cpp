@@ -28,15 +28,14 @@ bool has_value(TupleTableSlot* slot, AttrNumber column, const Parameter& value) 
          std::memcmp(VARDATA_ANY(held), value.pointer, value.size) == 0;
 }
 
-bool has_key(TupleTableSlot* slot, Relation index, std::initializer_list<Parameter> key) {
-  int i = 0;
-  for (const Parameter& value : key)
-    if (!has_value(slot, index->rd_index->indkey.values[i++], value)) return false;
+bool has_key(TupleTableSlot* slot, Relation index, const Parameter* key, std::size_t width) {
+  for (std::size_t i = 0; i < width; ++i)
+    if (!has_value(slot, index->rd_index->indkey.values[i], key[i])) return false;
   return true;
 }
 
 // As nodeLockRows.c does it. False when the row is gone by now, or is another's. Called under guard().
-bool lock_row(Relation relation, Relation index, std::initializer_list<Parameter> key, ItemPointer place,
+bool lock_row(Relation relation, Relation index, const Parameter* key, std::size_t width, ItemPointer place,
               TupleTableSlot* slot) {
   const bool fixed = IsolationUsesXactSnapshot();
   TM_FailureData failure;
@@ -44,7 +43,7 @@ bool lock_row(Relation relation, Relation index, std::initializer_list<Parameter
                            LockTupleNoKeyExclusive, LockWaitBlock,
                            fixed ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure)) {
     case TM_Ok: {
-      return !failure.traversed || has_key(slot, index, key);
+      return !failure.traversed || has_key(slot, index, key, width);
     }
     case TM_SelfModified:
       return false;
@@ -121,7 +120,7 @@ bool RowReader::find_again(Relation relation, Relation key_index, std::initializ
   for (int i = 0; i < place_count_; ++i) {
     ItemPointerData place = places_[i];
     if (table_tuple_fetch_row_version(relation, &place, GetActiveSnapshot(), slot) &&
-        has_key(slot, key_index, key))
+        has_key(slot, key_index, key.begin(), key.size()))
       return true;
   }
   ExecClearTuple(slot);
@@ -129,7 +128,7 @@ bool RowReader::find_again(Relation relation, Relation key_index, std::initializ
 }
 
 Rows RowReader::read(std::initializer_list<Parameter> key, Want want) {
-  return usable() ? scan(key, want) : select(key);
+  return usable() ? scan(key.begin(), key.size(), 1, want) : select(key);
 }
 
 // The same by a statement, in which row-level security and other hands may have a say.
@@ -164,7 +163,20 @@ std::vector<const char*> RowReader::key_columns() {
   return std::vector<const char*>(names, names + count);
 }
 
-Rows RowReader::scan(std::initializer_list<Parameter> key, Want want) {
+// Called under guard().
+void RowReader::copy_row(Relation relation, TupleTableSlot* slot, Cell* cells) const {
+  for (int i = 0; i < count_; ++i) {
+    Cell* cell = &cells[i];
+    *cell = Cell{};
+    const Datum value = slot_getattr(slot, numbers_[i], &cell->null);
+    if (cell->null) continue;
+    const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), numbers_[i] - 1);
+    // The page that the row lies on is soon somebody else's.
+    decode(column->attbyval ? value : PointerGetDatum(PG_DETOAST_DATUM_COPY(value)), column->atttypid, cell);
+  }
+}
+
+Rows RowReader::scan(const Parameter* keys, std::size_t width, std::size_t count, Want want) {
   const bool lock = want == Want::locked;
   const Session& session = Session::current();
   const Oid schema = session.schema();
@@ -183,30 +195,23 @@ Rows RowReader::scan(std::initializer_list<Parameter> key, Want want) {
     }
     TupleTableSlot* slot = table_slot_create(relation, nullptr);
     TupleTableSlot* found = lock ? table_slot_create(relation, nullptr) : slot;
-    IndexScanDesc scan = scan_for(relation, index, key);
+    IndexScanDesc scan = begin_scan(relation, index, static_cast<int>(width));
     std::size_t room = 0;
     place_count_ = 0;
     places_in_ = this_transaction();
-    while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
-      if (lock && !lock_row(relation, index, key, &slot->tts_tid, found)) continue;
-      if (rows == room) {
-        room = room == 0 ? 4 : room * 2;
-        const Size size = sizeof(Cell) * room * static_cast<Size>(count_);
-        cells = static_cast<Cell*>(cells == nullptr ? palloc(size) : repalloc(cells, size));
+    for (const Parameter* key = keys; key < keys + width * count; key += width) {
+      scan_for(scan, key);
+      while (index_getnext_slot(scan, ForwardScanDirection, slot)) {
+        if (lock && !lock_row(relation, index, key, width, &slot->tts_tid, found)) continue;
+        if (rows == room) {
+          room = room == 0 ? 4 : room * 2;
+          const Size size = sizeof(Cell) * room * static_cast<Size>(count_);
+          cells = static_cast<Cell*>(cells == nullptr ? palloc(size) : repalloc(cells, size));
+        }
+        copy_row(relation, found, &cells[rows++ * static_cast<std::size_t>(count_)]);
+        if (place_count_ < kMaxPlaces) places_[place_count_++] = found->tts_tid;
+        if (want == Want::first) break;
       }
-      for (int i = 0; i < count_; ++i) {
-        Cell* cell = &cells[rows * static_cast<std::size_t>(count_) + static_cast<std::size_t>(i)];
-        *cell = Cell{};
-        const Datum value = slot_getattr(found, numbers_[i], &cell->null);
-        if (cell->null) continue;
-        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), numbers_[i] - 1);
-        // The page that the row lies on is soon somebody else's.
-        decode(column->attbyval ? value : PointerGetDatum(PG_DETOAST_DATUM_COPY(value)), column->atttypid,
-               cell);
-      }
-      ++rows;
-      if (place_count_ < kMaxPlaces) places_[place_count_++] = found->tts_tid;
-      if (want == Want::first) break;
     }
     index_endscan(scan);
     if (lock) ExecDropSingleTupleTableSlot(found);

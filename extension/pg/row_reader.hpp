@@ -27,6 +27,10 @@ class RowReader {
   bool is_vacant();
   // The rows with these values in the first columns of the index, in its order. Valid until the session ends.
   Rows find(std::initializer_list<Parameter> key) { return read(key, Want::all); }
+  // The rows of many keys, each of `width` values, key by key. Only where usable() is true.
+  Rows find_each(const std::vector<Parameter>& keys, std::size_t width) {
+    return scan(keys.data(), width, keys.size() / width, Want::all);
+  }
   // Whether there is such a row.
   bool any(std::initializer_list<Parameter> key) { return !read(key, Want::first).empty(); }
 
@@ -34,7 +38,9 @@ class RowReader {
   bool lockable();
   // The same rows, locked as by SELECT ... FOR NO KEY UPDATE: waits for whoever holds one, and has what that
   // one has made of it.
-  Rows find_locked(std::initializer_list<Parameter> key) { return scan(key, Want::locked); }
+  Rows find_locked(std::initializer_list<Parameter> key) {
+    return scan(key.begin(), key.size(), 1, Want::locked);
+  }
 
   // The row with this unique key once more, by where it was found last in this transaction. False when it is
   // not there any more. Under guard().
@@ -46,10 +52,11 @@ class RowReader {
   static constexpr int kMaxPlaces = 8;
   bool usable_with(AclMode privileges);
   Rows read(std::initializer_list<Parameter> key, Want want);
-  Rows scan(std::initializer_list<Parameter> key, Want want);
+  Rows scan(const Parameter* keys, std::size_t width, std::size_t count, Want want);
   Rows select(std::initializer_list<Parameter> key);
   std::vector<const char*> key_columns();
   void resolve(Relation relation);
+  void copy_row(Relation relation, TupleTableSlot* slot, Cell* cells) const;
 
   KnownRelation table_;
   KnownRelation index_;

@@ -1,10 +1,16 @@
 #include "pg/row_writer.hpp"
 
+#include <algorithm>
+#include <string>
+
 #include "pg/encode.hpp"
 
 namespace billing::pg {
 
 namespace {
+
+// As many as COPY would not hold back longer, either: what they take of memory is bounded by it.
+constexpr std::size_t kRowsAtOnce = 100;
 
 // Called under guard().
 Datum datum_for(const Parameter& value, Oid type) {
@@ -39,6 +45,15 @@ Target begin(Relation relation, ExprState** checks) {
   return target;
 }
 
+void add_to_indexes(const Target& target, TupleTableSlot* slot, bool update,
+                    [[maybe_unused]] bool summarizing = false) {
+#if PG_VERSION_NUM >= 160000
+  list_free(ExecInsertIndexTuples(target.info, slot, target.state, update, false, nullptr, NIL, summarizing));
+#else
+  list_free(ExecInsertIndexTuples(target.info, slot, target.state, update, false, nullptr, NIL));
+#endif
+}
+
 // ExecSimpleRelationUpdate(), but that opens every index before it knows whether one is touched: seldom here.
 void replace(Relation relation, const Target& target, TupleTableSlot* old) {
   CheckCmdReplicaIdentity(relation, CMD_UPDATE);
@@ -51,14 +66,13 @@ void replace(Relation relation, const Target& target, TupleTableSlot* old) {
   simple_table_tuple_update(relation, &old->tts_tid, target.slot, target.state->es_snapshot, &touched);
 #if PG_VERSION_NUM >= 160000
   if (touched == TU_None) return;
-  ExecOpenIndices(target.info, false);
-  list_free(ExecInsertIndexTuples(target.info, target.slot, target.state, true, false, nullptr, NIL,
-                                  touched == TU_Summarizing));
+  const bool summarizing = touched == TU_Summarizing;
 #else
   if (!touched) return;
-  ExecOpenIndices(target.info, false);
-  list_free(ExecInsertIndexTuples(target.info, target.slot, target.state, true, false, nullptr, NIL));
+  const bool summarizing = false;
 #endif
+  ExecOpenIndices(target.info, false);
+  add_to_indexes(target, target.slot, true, summarizing);
 }
 
 void end(const Target& target) {
@@ -83,8 +97,9 @@ bool RowWriter::usable() {
     Relation relation = table_open(table, RowExclusiveLock);
     const TupleDesc description = RelationGetDescr(relation);
     // A distributed table, whose rows lie elsewhere, has a trigger too.
-    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
-                       relation->rd_rules == nullptr && description->natts == columns_ &&
+    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition &&
+                       relation->trigdesc == nullptr && relation->rd_rules == nullptr &&
+                       description->natts == count_ &&
                        !(description->constr != nullptr && description->constr->has_generated_stored);
     table_close(relation, NoLock);
     return plain;
@@ -119,23 +134,64 @@ ExprState** RowWriter::checks(Relation relation) {
   return compiled_;
 }
 
-void RowWriter::write_new(const Parameter* parameters, std::size_t count) {
+void RowWriter::insert(const std::vector<Parameter>& values) {
+  const std::size_t width = static_cast<std::size_t>(count_);
+  const std::size_t rows = values.size() / width;
+  if (rows * width != values.size()) throw SqlError(ERRCODE_INTERNAL_ERROR, "a row of another table");
+  const bool plain = rows > 0 && usable();
+  for (std::size_t row = 0; row < rows; row += plain ? kRowsAtOnce : 1) {
+    if (plain)
+      write(&values[row * width], std::min(kRowsAtOnce, rows - row));
+    else
+      write_by_statement(&values[row * width]);
+  }
+}
+
+void RowWriter::write_by_statement(const Parameter* values) {
+  if (statement_ == nullptr) {
+    std::string columns(columns_);
+    std::replace(columns.begin(), columns.end(), ' ', ',');
+    std::string sql = std::string("INSERT INTO @") + table_.name() + " (" + columns + ") VALUES (";
+    for (int i = 1; i <= count_; ++i) sql.append(i == 1 ? "$" : ", $").append(std::to_string(i));
+    // Kept as long as the backend lives, as statements are.
+    const auto* kept = new std::string(sql + ")");
+    statement_ = new Statement(kept->c_str());
+  }
+  statement_->run_with(values, static_cast<std::size_t>(count_));
+}
+
+// As ExecSimpleRelationInsert() does it for one row: what is opened and made for it is so for all.
+void RowWriter::write(const Parameter* values, std::size_t rows) {
   const Oid schema = Session::current().schema();
+  const int columns = count_;
   guard([&] {
     Relation relation = table_open(table_.oid(schema), RowExclusiveLock);
     const TupleDesc description = RelationGetDescr(relation);
-    if (static_cast<int>(count) != description->natts)
-      ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a row of another table")));
     PushActiveSnapshot(GetTransactionSnapshot());
     const Target target = begin(relation, checks(relation));
-    for (std::size_t i = 0; i < count; ++i) {
-      target.slot->tts_isnull[i] = parameters[i].null;
-      target.slot->tts_values[i] =
-          parameters[i].null ? Datum(0) : datum_for(parameters[i], TupleDescAttr(description, i)->atttypid);
-    }
-    ExecStoreVirtualTuple(target.slot);
     ExecOpenIndices(target.info, false);
-    ExecSimpleRelationInsert(target.info, target.state, target.slot);
+    TupleTableSlot* slots[kRowsAtOnce];
+    for (std::size_t row = 0; row < rows; ++row) {
+      slots[row] = row == 0 ? target.slot : table_slot_create(relation, nullptr);
+      for (int i = 0; i < columns; ++i) {
+        const Parameter& value = *values++;
+        slots[row]->tts_isnull[i] = value.null;
+        slots[row]->tts_values[i] =
+            value.null ? Datum(0) : datum_for(value, TupleDescAttr(description, i)->atttypid);
+      }
+      ExecStoreVirtualTuple(slots[row]);
+      ResetPerTupleExprContext(target.state);
+      if (description->constr != nullptr) ExecConstraints(target.info, slots[row], target.state);
+    }
+    if (rows == 1)
+      simple_table_tuple_insert(relation, slots[0]);
+    else
+      table_multi_insert(relation, slots, static_cast<int>(rows), target.state->es_output_cid, 0, nullptr);
+    for (std::size_t row = 0; row < rows; ++row) {
+      ResetPerTupleExprContext(target.state);
+      if (target.info->ri_NumIndices > 0) add_to_indexes(target, slots[row], false);
+      if (row > 0) ExecDropSingleTupleTableSlot(slots[row]);
+    }
     end(target);
     PopActiveSnapshot();
     table_close(relation, NoLock);
@@ -151,8 +207,11 @@ void RowWriter::update(std::initializer_list<Parameter> key, std::initializer_li
     PushActiveSnapshot(GetTransactionSnapshot());
     Relation index = index_open(key_.oid(schema), RowExclusiveLock);
     TupleTableSlot* found = table_slot_create(relation, nullptr);
-    IndexScanDesc scan =
-        seen.find_again(relation, index, key, found) ? nullptr : scan_for(relation, index, key);
+    IndexScanDesc scan = nullptr;
+    if (!seen.find_again(relation, index, key, found)) {
+      scan = begin_scan(relation, index, static_cast<int>(key.size()));
+      scan_for(scan, key.begin());
+    }
     if (scan != nullptr && !index_getnext_slot(scan, ForwardScanDirection, found))
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("a locked row of \"%s\" is not there",
                                                                        RelationGetRelationName(relation))));

@@ -1,11 +1,12 @@
-// Single rows written without SPI, for the paths that do little else.
+// Rows written without SPI, for the paths that do little else.
 //
-// A statement that is run for one row spends most of its time on being set up, its CHECK constraints above
+// A statement that is run for a few rows spends most of its time on being set up, its CHECK constraints above
 // all: they are parsed and compiled each time. Here they are compiled once for as long as the table stays as
 // it is. Everything else is the executor's: constraints, indexes, what replication needs.
 #pragma once
 
 #include <initializer_list>
+#include <vector>
 
 #include "pg/known_relation.hpp"
 #include "pg/row_reader.hpp"
@@ -15,21 +16,21 @@ namespace billing::pg {
 
 class RowWriter {
  public:
-  // `key` is the primary key's index; `columns` how many the table has.
-  constexpr RowWriter(const char* table, const char* key, int columns)
-      : table_(table), key_(key), columns_(columns) {}
+  // `key` is the primary key's index; `columns` are the names of all, in order, with spaces between them.
+  constexpr RowWriter(const char* table, const char* key, const char* columns)
+      : table_(table), key_(key), columns_(columns) {
+    for (const char* name = columns; *name != '\0'; ++name) count_ += name == columns || *name == ' ' ? 1 : 0;
+  }
 
   // Whether nothing but its constraints and indexes has a say in the table: no trigger, no row-level security
   // for this role, no column that is not known here. Otherwise a statement has to do it. To be asked in the
   // session that writes.
   bool usable();
 
-  // A whole row, in the order of the table's columns. Text becomes jsonb where the column is.
-  template <typename... Values>
-  void insert(const Values&... values) {
-    const Parameter parameters[] = {parameter(values)...};
-    write_new(parameters, sizeof...(Values));
-  }
+  const char* name() const { return table_.name(); }
+  // Whole rows, in the order of the columns, one after the other. Where the table is not plain, each is a
+  // statement.
+  void insert(const std::vector<Parameter>& values);
 
   // Some columns of the one row that has this key. The caller holds a lock that nobody changes it without.
   struct Change {
@@ -42,13 +43,16 @@ class RowWriter {
 
  private:
   struct Checks;
-  void write_new(const Parameter* parameters, std::size_t count);
+  void write(const Parameter* values, std::size_t rows);
+  void write_by_statement(const Parameter* values);
   static void forget(Datum writer, Oid relation);
   ExprState** checks(Relation relation);
 
   KnownRelation table_;
   KnownRelation key_;
-  int columns_;
+  const char* columns_;
+  int count_ = 0;
+  Statement* statement_ = nullptr;
   // Compiled checks, and where they lie; invalid once the relation has changed.
   EState* compiled_in_ = nullptr;
   ExprState** compiled_ = nullptr;

@@ -129,6 +129,8 @@ Datum encode(const Parameter& p) {
       return TimestampTzGetDatum(p.number);
     case Parameter::Kind::document:
       return to_jsonb(*static_cast<const Document*>(p.pointer));
+    case Parameter::Kind::jsonb:
+      return PointerGetDatum(p.pointer);
     default:
       break;
   }
@@ -175,24 +177,25 @@ Datum encode(const Parameter& p) {
   }
 }
 
-IndexScanDesc scan_for(Relation table, Relation index, std::initializer_list<Parameter> key) {
-  ScanKeyData keys[4];
-  int count = 0;
-  for (const Parameter& value : key) {
+IndexScanDesc begin_scan(Relation table, Relation index, int width) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan(table, index, GetActiveSnapshot(), nullptr, width, 0);
+#else
+  return index_beginscan(table, index, GetActiveSnapshot(), width, 0);
+#endif
+}
+
+void scan_for(IndexScanDesc scan, const Parameter* key) {
+  ScanKeyData keys[INDEX_MAX_KEYS];
+  for (int i = 0; i < scan->numberOfKeys; ++i) {
+    const Parameter& value = key[i];
     const RegProcedure equals = value.type == TEXTOID   ? F_TEXTEQ
                                 : value.type == BOOLOID ? F_BOOLEQ
                                                         : F_INT8EQ;
-    ScanKeyInit(&keys[count], static_cast<AttrNumber>(count + 1), BTEqualStrategyNumber, equals,
-                encode(value));
-    keys[count++].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
+    ScanKeyInit(&keys[i], static_cast<AttrNumber>(i + 1), BTEqualStrategyNumber, equals, encode(value));
+    keys[i].sk_collation = value.type == TEXTOID ? C_COLLATION_OID : InvalidOid;
   }
-#if PG_VERSION_NUM >= 180000
-  IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), nullptr, count, 0);
-#else
-  IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), count, 0);
-#endif
-  index_rescan(scan, keys, count, nullptr, 0);
-  return scan;
+  index_rescan(scan, keys, scan->numberOfKeys, nullptr, 0);
 }
 
 Microseconds from_timestamptz(TimestampTz time) {
@@ -228,6 +231,7 @@ Parameter parameter(const Time& v) {
 Parameter document_parameter(const Document& v) {
   return {Parameter::Kind::document, JSONBOID, false, &v, 0, 0};
 }
+Parameter jsonb_parameter(const Jsonb* v) { return {Parameter::Kind::jsonb, JSONBOID, false, v, 0, 0}; }
 Parameter parameter(const Texts& v) { return {Parameter::Kind::texts, TEXTARRAYOID, false, &v, 0, v.size()}; }
 Parameter parameter(const Numbers& v) {
   return {Parameter::Kind::numbers, INT8ARRAYOID, false, &v, 0, v.size()};

@@ -34,7 +34,7 @@ struct Times {
 
 // One parameter before it is a Datum: what it is and where it lies.
 struct Parameter {
-  enum class Kind { text, number, flag, time, document, texts, numbers, flags, times, documents } kind;
+  enum class Kind { text, number, flag, time, document, jsonb, texts, numbers, flags, times, documents } kind;
   Oid type;
   bool null;
   const void* pointer;
@@ -53,6 +53,8 @@ Parameter parameter(bool value);
 Parameter parameter(const Time& value);
 // A jsonb. By name, as many a value would become a document by itself.
 Parameter document_parameter(const Document& value);
+// One that has been made already.
+Parameter jsonb_parameter(const Jsonb* value);
 Parameter parameter(const Texts& value);
 Parameter parameter(const Numbers& value);
 Parameter parameter(const Flags& value);
