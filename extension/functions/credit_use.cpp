@@ -1,9 +1,12 @@
 // use_credits_validated and use_credits_batch: may it be used, and taken, in one step.
+#include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "functions/credit_call.hpp"
 #include "functions/credit_store.hpp"
+#include "pg/jsonb_object.hpp"
 #include "pg/spi.hpp"
 
 using namespace billing;
@@ -13,6 +16,8 @@ namespace {
 
 constexpr std::size_t kMaxDescription = 1000;
 constexpr std::size_t kMaxBatch = 10000;
+constexpr std::string_view kCharged = "charged";
+constexpr std::string_view kPartial = "partial";
 
 struct Use {
   Request request;
@@ -27,38 +32,78 @@ bool partial_mode(const std::string& mode) {
                      "Use 'reject' (all or nothing) or 'partial' (as much as there is).");
 }
 
+// As to_text() writes it.
+void add_quoted(std::string& text, const std::string& value) {
+  const bool plain = std::all_of(value.begin(), value.end(),
+                                 [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+  if (plain)
+    text.append(1, '"').append(value).append(1, '"');
+  else
+    text.append(to_text(value));
+}
+
+// What makes it this request, with members by name: its hash is stored, so that the text is as it always was.
+std::string body_of(const Use& use) {
+  std::string text = "{\"actor_id\":";
+  add_quoted(text, use.note.actor_id);
+  text.append(",\"amount\":").append(std::to_string(use.amount)).append(",\"description\":");
+  add_quoted(text, use.note.description);
+  text.append(",\"metadata\":").append(use.note.metadata.empty() ? "{}" : to_text(use.note.metadata));
+  return text.append(use.partial ? ",\"mode\":\"partial\"}" : ",\"mode\":\"reject\"}");
+}
+
 void describe(Use& use, const std::string& user_id) {
-  use.request = {user_id,
-                 "use_credits",
-                 use.note.idempotency_key,
-                 {{"amount", use.amount},
-                  {"description", use.note.description},
-                  {"metadata", use.note.metadata},
-                  {"mode", use.partial ? "partial" : "reject"},
-                  {"actor_id", use.note.actor_id}}};
+  const std::string& key = use.note.idempotency_key;
+  use.request = {user_id, "use_credits", key, key.empty() ? "" : body_of(use)};
+}
+
+// An answer outlives the session, whose memory ends with it.
+template <typename Make>
+const Jsonb* answer_in(MemoryContext context, Make make) {
+  return pg::guard([&]() -> const Jsonb* {
+    MemoryContext inner = MemoryContextSwitchTo(context);
+    const Jsonb* answer = make();
+    MemoryContextSwitchTo(inner);
+    return answer;
+  });
+}
+
+const Jsonb* answer_in(MemoryContext context, const Json& document) {
+  return answer_in(context, [&] { return DatumGetJsonbP(pg::to_jsonb(document)); });
+}
+
+const Jsonb* charged(const Account& account, const Use& use, const Entry& entry, const Access& access,
+                     MemoryContext context) {
+  using pg::Member;
+  const Amount taken = -entry.amount;
+  const Amount available = account.available(access);
+  std::vector<Member> burns;
+  for (const Burn& burn : entry.burns)
+    burns.insert(burns.end(), {Member::of("amount", burn.amount), Member::of("grant_id", burn.lot_id)});
+  // In the order in which jsonb keeps them.
+  const Member members[] = {Member::of("debt", account.debt),
+                            Member::of("held", account.held),
+                            Member::objects("burns", burns.data(), 2, entry.burns.size()),
+                            Member::of("status", taken < use.amount ? kPartial : kCharged),
+                            Member::of("balance", account.balance),
+                            Member::of("charged", taken),
+                            Member::of("success", true),
+                            Member::of("available", available),
+                            Member::of("requested", use.amount),
+                            Member::of("transaction_id", entry.id)};
+  return answer_in(context, [&] { return pg::object_jsonb(members, std::size(members)); });
 }
 
 // The account is locked and advanced; refusals leave it as it is.
-Json perform(Account& account, const Use& use, const Access& access, const Settings& settings) {
+const Jsonb* perform(Account& account, const Use& use, const Access& access, const Settings& settings,
+                     Answers& answers, MemoryContext context) {
+  if (const auto before = answers.find(use.request)) return answer_in(context, *before);
   const Amount available = account.available(access);
   const Amount taken = use.partial ? std::min(use.amount, available) : use.amount;
-  if (taken > available || taken == 0) return refuse_amount(account, access, settings, use.amount);
-  const Entry& entry = account.use(taken, access, use.note);
-  Json answer = {{"success", true},
-                 {"status", taken < use.amount ? "partial" : "charged"},
-                 {"transaction_id", entry.id},
-                 {"requested", use.amount},
-                 {"charged", taken},
-                 {"burns", burns_json(entry.burns)}};
-  add_balances(answer, account, access);
-  return answer;
-}
-
-Json perform_once(Account& account, const Use& use, const Access& access, const Settings& settings,
-                  Answers& answers) {
-  if (const auto before = answers.find(use.request)) return *before;
-  Json answer = perform(account, use, access, settings);
-  if (answer["success"] == true) answers.keep(use.request, answer);
+  if (taken > available || taken == 0)
+    return answer_in(context, refuse_amount(account, access, settings, use.amount));
+  const Jsonb* answer = charged(account, use, account.use(taken, access, use.note), access, context);
+  answers.keep(use.request, answer);
   return answer;
 }
 
@@ -151,28 +196,30 @@ PG_BILLING_FUNCTION(use_credits_validated) {
   use.note.actor_id = optional_text_argument(fcinfo, 6, "actor_id", 255);
   describe(use, user_id);
   const Oid schema = pg::function_schema(fcinfo);
-  Json answer;
+  const MemoryContext context = CurrentMemoryContext;
+  const Jsonb* answer = nullptr;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
     store::Accounts accounts;
     Account* account = lock_account(accounts, user_id, false, rules);
     if (account == nullptr) {
-      answer = refuse_amount(empty_account(user_id), Access{}, rules, use.amount);
+      answer = answer_in(context, refuse_amount(empty_account(user_id), Access{}, rules, use.amount));
     } else {
       Answers answers({&use.request});
-      answer = perform_once(*account, use, access_now(*account, rules), rules, answers);
+      answer = perform(*account, use, access_now(*account, rules), rules, answers, context);
       store::save(*account);
       answers.save();
     }
   }
-  return jsonb_datum(answer);
+  return JsonbPGetDatum(answer);
 }
 
 PG_BILLING_FUNCTION(use_credits_batch) {
   const std::vector<Use> uses = uses_from(fcinfo);
   const Oid schema = pg::function_schema(fcinfo);
-  std::vector<Json> answers;
+  const MemoryContext context = CurrentMemoryContext;
+  std::vector<const Jsonb*> answers;
   {
     pg::Session session(schema, pg::Session::Access::read_write);
     const Settings& rules = settings(schema);
@@ -190,9 +237,10 @@ PG_BILLING_FUNCTION(use_credits_batch) {
     for (const Use& use : uses) {
       const std::string& user_id = use.request.user_id;
       const auto found = accounts.find(user_id);
-      answers.push_back(found == accounts.end()
-                            ? refuse_amount(empty_account(user_id), Access{}, rules, use.amount)
-                            : perform_once(found->second, use, access[user_id], rules, before));
+      answers.push_back(
+          found == accounts.end()
+              ? answer_in(context, refuse_amount(empty_account(user_id), Access{}, rules, use.amount))
+              : perform(found->second, use, access[user_id], rules, before, context));
     }
     before.save();
     store::save(accounts);
@@ -200,9 +248,9 @@ PG_BILLING_FUNCTION(use_credits_batch) {
   pg::guard([&] { materialize(fcinfo); });
   ReturnSetInfo* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    const Json& answer = answers[i];
+    const Jsonb* answer = answers[i];
     pg::guard([&] {
-      Datum values[2] = {Int32GetDatum(static_cast<int32>(i + 1)), pg::to_jsonb(answer)};
+      Datum values[2] = {Int32GetDatum(static_cast<int32>(i + 1)), JsonbPGetDatum(answer)};
       bool nulls[2] = {false, false};
       tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     });

@@ -15,6 +15,17 @@ JsonbValue string_value(std::string_view text) {
   return value;
 }
 
+JsonbValue object_value(const Member* members, int count);
+
+JsonbValue array_value(std::int64_t count) {
+  JsonbValue value{};
+  value.type = jbvArray;
+  value.val.array.nElems = static_cast<int>(count);
+  value.val.array.rawScalar = false;
+  value.val.array.elems = static_cast<JsonbValue*>(palloc(sizeof(JsonbValue) * static_cast<Size>(count + 1)));
+  return value;
+}
+
 JsonbValue value_of(const Member& member) {
   JsonbValue value{};
   switch (member.kind) {
@@ -30,12 +41,15 @@ JsonbValue value_of(const Member& member) {
       return string_value(member.text);
     case Member::Kind::texts: {
       const auto* texts = static_cast<const std::string*>(member.value);
-      value.type = jbvArray;
-      value.val.array.nElems = static_cast<int>(member.number);
-      value.val.array.rawScalar = false;
-      value.val.array.elems =
-          static_cast<JsonbValue*>(palloc(sizeof(JsonbValue) * static_cast<Size>(member.number + 1)));
+      value = array_value(member.number);
       for (std::int64_t i = 0; i < member.number; ++i) value.val.array.elems[i] = string_value(texts[i]);
+      return value;
+    }
+    case Member::Kind::objects: {
+      const auto* members = static_cast<const Member*>(member.value);
+      value = array_value(member.number);
+      for (std::int64_t i = 0; i < member.number; ++i)
+        value.val.array.elems[i] = object_value(members + i * member.width, member.width);
       return value;
     }
     case Member::Kind::document:
@@ -52,9 +66,7 @@ bool is_before(const JsonbValue& a, const JsonbValue& b) {
   return std::memcmp(a.val.string.val, b.val.string.val, static_cast<Size>(a.val.string.len)) < 0;
 }
 
-}  // namespace
-
-Jsonb* object_jsonb(const Member* members, int count) {
+JsonbValue object_value(const Member* members, int count) {
   auto* pairs = static_cast<JsonbPair*>(palloc(sizeof(JsonbPair) * static_cast<Size>(count + 1)));
   for (int i = 0; i < count; ++i) {
     JsonbPair pair;
@@ -66,10 +78,17 @@ Jsonb* object_jsonb(const Member* members, int count) {
     for (; place > 0 && is_before(pair.key, pairs[place - 1].key); --place) pairs[place] = pairs[place - 1];
     pairs[place] = pair;
   }
-  JsonbValue object;
+  JsonbValue object{};
   object.type = jbvObject;
   object.val.object.nPairs = count;
   object.val.object.pairs = pairs;
+  return object;
+}
+
+}  // namespace
+
+Jsonb* object_jsonb(const Member* members, int count) {
+  JsonbValue object = object_value(members, count);
   return JsonbValueToJsonb(&object);
 }
 

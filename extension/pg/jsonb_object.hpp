@@ -10,12 +10,13 @@
 namespace billing::pg {
 
 struct Member {
-  enum class Kind { null, flag, number, text, texts, document };
+  enum class Kind { null, flag, number, text, texts, objects, document };
   const char* name;
   Kind kind = Kind::null;
-  std::int64_t number = 0;      // also a flag, and how many texts
+  std::int64_t number = 0;      // also a flag, and how many texts or objects
   std::string_view text;        // also the members' own memory: it outlives the call
-  const void* value = nullptr;  // the texts, or the document
+  const void* value = nullptr;  // the texts, the members of the objects, or the document
+  int width = 0;                // how many members each object has
 
   static Member of(const char* name, bool value) { return {name, Kind::flag, value ? 1 : 0, {}}; }
   static Member of(const char* name, std::int64_t value) { return {name, Kind::number, value, {}}; }
@@ -28,6 +29,10 @@ struct Member {
   }
   static Member of(const char* name, const std::vector<std::string>& values) {
     return {name, Kind::texts, static_cast<std::int64_t>(values.size()), {}, values.data()};
+  }
+  // An array of objects, whose members follow each other: `width` of each.
+  static Member objects(const char* name, const Member* members, int width, std::size_t count) {
+    return {name, Kind::objects, static_cast<std::int64_t>(count), {}, members, width};
   }
   static Member document(const char* name, const Document& value) {
     return {name, Kind::document, 0, {}, &value};
