@@ -9,6 +9,7 @@
 #include "functions/plan_store.hpp"
 #include "functions/test_clocks.hpp"
 #include "pg/boundary.hpp"
+#include "pg/known_relation.hpp"
 #include "pg/spi.hpp"
 #include "pg/time_zone.hpp"
 
@@ -223,6 +224,7 @@ std::vector<StoredSetting> scan(Oid relation_id) {
   return stored;
 }
 
+pg::KnownRelation settings_table("billing_settings");
 std::unique_ptr<Settings> kept;
 Oid kept_relation = InvalidOid;
 bool kept_valid = false;
@@ -270,7 +272,7 @@ const Settings& settings(Oid schema) {
   // A change that has been committed counts from here on, also inside a transaction that has begun before.
   const Oid relation = pg::guard([&] {
     AcceptInvalidationMessages();
-    return get_relname_relid("billing_settings", schema);
+    return settings_table.oid(schema);
   });
   if (kept_valid && relation == kept_relation) return *kept;
   if (!watching) {

@@ -10,6 +10,10 @@ namespace billing {
 namespace {
 
 std::string copy_text(Datum datum) {
+  // Neither compressed nor elsewhere, which a parameter seldom is.
+  if (const auto* value = reinterpret_cast<const varlena*>(DatumGetPointer(datum));
+      !VARATT_IS_COMPRESSED(value) && !VARATT_IS_EXTERNAL(value))
+    return std::string(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
   struct Span {
     const char* data;
     std::size_t size;

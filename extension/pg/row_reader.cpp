@@ -72,15 +72,22 @@ bool RowReader::usable_with(AclMode privileges) {
   return guard([&] {
     const Oid table = table_.oid(schema);
     if (table == InvalidOid || index_.oid(schema) == InvalidOid) return false;
-    // All of them: pg_class_aclcheck() is content with any.
-    if (pg_class_aclmask(table, GetUserId(), privileges, ACLMASK_ALL) != privileges) return false;
-    // Of a distributed table, which has a trigger, the rows lie elsewhere.
-    Relation relation = table_open(table, AccessShareLock);
-    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
-                       sees_every_row(relation);
-    table_close(relation, NoLock);
-    return plain;
+    // As whoever opens the table to look at it would learn what has changed.
+    AcceptInvalidationMessages();
+    if (rights_.hold(table, privileges, [&] { return is_plain(table, false); })) return true;
+    return pg_class_aclmask(table, GetUserId(), privileges, ACLMASK_ALL) == privileges &&
+           is_plain(table, true);
   });
+}
+
+// Of a distributed table, which has a trigger, the rows lie elsewhere. With `security`, the policies of
+// row-level security are looked at, which more than the table decides over. Called under guard().
+bool RowReader::is_plain(Oid table, bool security) {
+  Relation relation = table_open(table, AccessShareLock);
+  const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && relation->trigdesc == nullptr &&
+                     (!security || sees_every_row(relation));
+  table_close(relation, AccessShareLock);
+  return plain;
 }
 
 bool RowReader::is_vacant() {

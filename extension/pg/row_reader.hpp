@@ -7,6 +7,7 @@
 
 #include "pg/known_relation.hpp"
 #include "pg/spi.hpp"
+#include "pg/table_rights.hpp"
 
 namespace billing::pg {
 
@@ -51,6 +52,7 @@ class RowReader {
   enum class Want { all, first, locked };
   static constexpr int kMaxPlaces = 8;
   bool usable_with(AclMode privileges);
+  static bool is_plain(Oid table, bool security);
   Rows read(std::initializer_list<Parameter> key, Want want);
   Rows scan(const Parameter* keys, std::size_t width, std::size_t count, Want want);
   Rows select(std::initializer_list<Parameter> key);
@@ -68,6 +70,7 @@ class RowReader {
   // Where the first rows of the last read lay, and in which transaction.
   LocalTransactionId places_in_ = InvalidLocalTransactionId;
   int place_count_ = 0;
+  TableRights rights_;
   ItemPointerData places_[kMaxPlaces] = {};
 };
 

@@ -90,25 +90,30 @@ bool RowWriter::usable() {
   return guard([&] {
     const Oid table = table_.oid(schema);
     if (table == InvalidOid || key_.oid(schema) == InvalidOid) return false;
-    // All of them: pg_class_aclcheck() is content with any.
-    constexpr AclMode kWanted = ACL_INSERT | ACL_UPDATE | ACL_SELECT;
-    if (pg_class_aclmask(table, GetUserId(), kWanted, ACLMASK_ALL) != kWanted) return false;
-    if (check_enable_rls(table, InvalidOid, true) == RLS_ENABLED) return false;
-    Relation relation = table_open(table, RowExclusiveLock);
-    const TupleDesc description = RelationGetDescr(relation);
-    // A distributed table, whose rows lie elsewhere, has a trigger too.
-    const bool plain = relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition &&
-                       relation->trigdesc == nullptr && relation->rd_rules == nullptr &&
-                       description->natts == count_ &&
-                       !(description->constr != nullptr && description->constr->has_generated_stored);
-    table_close(relation, NoLock);
+    Relation relation = try_relation_open(table, RowExclusiveLock);
+    if (relation == nullptr) return false;
+    const bool plain =
+        rights_.hold(table, ACL_INSERT | ACL_UPDATE | ACL_SELECT, [&] { return is_plain(relation); });
+    // Until the transaction ends nothing of it changes.
+    relation_close(relation, NoLock);
     return plain;
   });
 }
 
-void RowWriter::forget(Datum writer, Oid relation) {
-  RowWriter* self = reinterpret_cast<RowWriter*>(DatumGetPointer(writer));
-  if (relation == InvalidOid || relation == self->compiled_for_) self->compiled_for_ = InvalidOid;
+bool RowWriter::is_plain(Relation relation) const {
+  const TupleDesc description = RelationGetDescr(relation);
+  // A distributed table, whose rows lie elsewhere, has a trigger too.
+  return relation->rd_rel->relkind == RELKIND_RELATION && !relation->rd_rel->relispartition &&
+         relation->trigdesc == nullptr && relation->rd_rules == nullptr && description->natts == count_ &&
+         !(description->constr != nullptr && description->constr->has_generated_stored);
+}
+
+RowWriter* RowWriter::watched_ = nullptr;
+
+// The server has room for ten of these, in all: one for all writers.
+void RowWriter::forget(Datum, Oid relation) {
+  for (RowWriter* writer = watched_; writer != nullptr; writer = writer->next_watched_)
+    if (relation == InvalidOid || relation == writer->compiled_for_) writer->compiled_for_ = InvalidOid;
 }
 
 // Called under guard().
@@ -116,9 +121,11 @@ ExprState** RowWriter::checks(Relation relation) {
   const TupleConstr* constraints = RelationGetDescr(relation)->constr;
   if (constraints == nullptr || constraints->num_check == 0) return nullptr;
   if (compiled_for_ == RelationGetRelid(relation)) return compiled_;
-  if (!watching_) {
-    CacheRegisterRelcacheCallback(forget, PointerGetDatum(this));
-    watching_ = true;
+  if (!is_watched_) {
+    if (watched_ == nullptr) CacheRegisterRelcacheCallback(forget, Datum(0));
+    next_watched_ = watched_;
+    watched_ = this;
+    is_watched_ = true;
   }
   MemoryContext outer = MemoryContextSwitchTo(TopMemoryContext);
   if (compiled_in_ != nullptr) FreeExecutorState(compiled_in_);

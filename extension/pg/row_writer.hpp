@@ -11,6 +11,7 @@
 #include "pg/known_relation.hpp"
 #include "pg/row_reader.hpp"
 #include "pg/spi.hpp"
+#include "pg/table_rights.hpp"
 
 namespace billing::pg {
 
@@ -45,8 +46,9 @@ class RowWriter {
   struct Checks;
   void write(const Parameter* values, std::size_t rows);
   void write_by_statement(const Parameter* values);
-  static void forget(Datum writer, Oid relation);
+  static void forget(Datum, Oid relation);
   ExprState** checks(Relation relation);
+  bool is_plain(Relation relation) const;
 
   KnownRelation table_;
   KnownRelation key_;
@@ -57,7 +59,10 @@ class RowWriter {
   EState* compiled_in_ = nullptr;
   ExprState** compiled_ = nullptr;
   Oid compiled_for_ = InvalidOid;
-  bool watching_ = false;
+  bool is_watched_ = false;
+  RowWriter* next_watched_ = nullptr;
+  static RowWriter* watched_;
+  TableRights rights_;
 };
 
 }  // namespace billing::pg
