@@ -87,8 +87,10 @@ Json metadata_argument(FunctionCallInfo fcinfo, int index) {
   const Datum datum = PG_GETARG_DATUM(index);
   const char* text = pg::guard([&]() -> const char* {
     Jsonb* value = DatumGetJsonbP(datum);
+    if (JB_ROOT_IS_OBJECT(value) && JB_ROOT_COUNT(value) == 0) return nullptr;
     return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
   });
+  if (text == nullptr) return Json::object();
   Json metadata;
   try {
     metadata = parse_json(text);

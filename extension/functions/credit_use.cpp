@@ -158,17 +158,31 @@ Use use_from(const Json& item, std::size_t ordinal) {
   return use;
 }
 
+// What parse_json() makes of its text, which is not made.
+Json document_in(Datum jsonb) {
+  std::size_t count = 0;
+  const pg::Token* tokens = pg::guard([&] { return pg::tokens_of(jsonb, &count); });
+  int depth = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    using Kind = pg::Token::Kind;
+    if (tokens[i].kind == Kind::close) --depth;
+    if ((tokens[i].kind == Kind::open_object || tokens[i].kind == Kind::open_array) &&
+        ++depth > kMaxJsonDepth)
+      throw JsonError("json is nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
+  }
+  try {
+    return pg::document_of(tokens);
+  } catch (const Json::out_of_range&) {
+    throw JsonError("json holds a number that is out of range");
+  }
+}
+
 std::vector<Use> uses_from(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(0))
     throw pg::SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "requests must not be null", "Pass a JSON array.");
-  const Datum datum = PG_GETARG_DATUM(0);
-  const char* text = pg::guard([&]() -> const char* {
-    Jsonb* value = DatumGetJsonbP(datum);
-    return JsonbToCString(nullptr, &value->root, static_cast<int>(VARSIZE(value)));
-  });
   Json requests;
   try {
-    requests = parse_json(text);
+    requests = document_in(PG_GETARG_DATUM(0));
   } catch (const JsonError& error) {
     throw pg::SqlError(ERRCODE_INVALID_PARAMETER_VALUE, std::string("unusable requests: ") + error.what(),
                        "Pass a JSON array of flat objects.");

@@ -115,6 +115,18 @@ def test_a_batch_does_what_its_requests_do_one_by_one(databases, change):
         assert by_index == found.value("SELECT count(*) FROM {s}.credit_requests WHERE answer ->> 'status' = 'charged'") > 0
 
 
+@pytest.mark.parametrize("value, message", (
+    ("[" * 64 + "]" * 64, "json is nested deeper than 64 levels"),
+    ("[" * 3000 + "]" * 3000, "json is nested deeper than 64 levels"),
+    ("1e400", "json holds a number that is out of range"),
+))
+def test_a_batch_that_cannot_be_kept(database, value, message):
+    fill(database)
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match=f"unusable requests: {message}"):
+        database.value("SELECT result FROM {s}.use_credits_batch(%s)", (f'[{{"user_id": "ada", "amount": 1, "metadata": {{"v": {value}}}}}]',))
+    assert batch(database, [{"user_id": "ada", "amount": 1, "metadata": {"v": json.loads("[" * 60 + "]" * 60)}}])[0]["success"]
+
+
 def test_a_constraint_that_was_added_undoes_all_of_a_batch(database):
     fill(database)
     assert batch(database, [{"user_id": "ada", "amount": 1}])[0]["success"]
