@@ -4,6 +4,7 @@
 
 #include "core/json_tree.hpp"
 #include "pg/document.hpp"
+#include "pg/jsonb_order.hpp"
 
 namespace billing::pg {
 
@@ -50,14 +51,6 @@ void set_scalar(JsonbValue* value, const Document& document) {
       break;
   }
   value->type = jbvNull;
-}
-
-// As PostgreSQL orders the keys of an object.
-bool goes_before(const JsonbPair& a, const JsonbPair& b) {
-  const auto& [a_size, a_data] = a.key.val.string;
-  const auto& [b_size, b_data] = b.key.val.string;
-  return a_size != b_size ? a_size < b_size
-                          : std::memcmp(a_data, b_data, static_cast<std::size_t>(a_size)) < 0;
 }
 
 // Made in one piece: pushJsonbValue() grows each container as it comes, and compares keys by a function call.

@@ -2,6 +2,7 @@
 #include "core/json_tree.hpp"
 
 #include "pg/jsonb_object.hpp"
+#include "pg/jsonb_order.hpp"
 
 namespace billing::pg {
 
@@ -60,12 +61,6 @@ JsonbValue value_of(const Member& member) {
   }
 }
 
-// As jsonb keeps its keys.
-bool is_before(const JsonbValue& a, const JsonbValue& b) {
-  if (a.val.string.len != b.val.string.len) return a.val.string.len < b.val.string.len;
-  return std::memcmp(a.val.string.val, b.val.string.val, static_cast<Size>(a.val.string.len)) < 0;
-}
-
 JsonbValue object_value(const Member* members, int count) {
   auto* pairs = static_cast<JsonbPair*>(palloc(sizeof(JsonbPair) * static_cast<Size>(count + 1)));
   for (int i = 0; i < count; ++i) {
@@ -75,7 +70,7 @@ JsonbValue object_value(const Member* members, int count) {
     pair.order = static_cast<uint32>(i);
     // Whoever names them in this order has nothing moved.
     int place = i;
-    for (; place > 0 && is_before(pair.key, pairs[place - 1].key); --place) pairs[place] = pairs[place - 1];
+    for (; place > 0 && goes_before(pair, pairs[place - 1]); --place) pairs[place] = pairs[place - 1];
     pairs[place] = pair;
   }
   JsonbValue object{};
