@@ -20,6 +20,8 @@ std::unique_ptr<simdjson::dom::parser> new_parser() {
 }  // namespace
 
 std::optional<ScannedJson> scan_json(std::string_view text) {
+  // Nothing may have no address either, which simdjson would copy from.
+  if (text.empty()) return std::nullopt;
   static thread_local std::unique_ptr<simdjson::dom::parser> parser;
   if (parser == nullptr || parser->capacity() > kKeptCapacity) parser = new_parser();
   std::string buffer;

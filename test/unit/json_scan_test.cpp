@@ -40,6 +40,12 @@ TEST(JsonScan, WhatIsNoJsonIsLeftToTheParser) {
   }
 }
 
+// As an HTTP request without a body has it; the undefined-behaviour sanitizer would tell.
+TEST(JsonScan, NothingAtAllIsLeftToTheParser) {
+  EXPECT_FALSE(scan_json(std::string_view()));
+  EXPECT_THROW(parse_json(std::string_view()), JsonError);
+}
+
 TEST(JsonScan, DepthIsThatOfTheParser) {
   for (const auto& [open, close] : {std::pair{"[", "]"}, std::pair{R"({"a":)", "}"}}) {
     for (int depth : {1, 62, 63, 64, 65, 66, 1000}) {
