@@ -25,6 +25,8 @@ DO $$ BEGIN ALTER TABLE stripe_objects ALTER COLUMN object SET COMPRESSION lz4; 
 CREATE INDEX stripe_objects_customer_idx ON stripe_objects (stripe_customer_id, object_type)
     WHERE stripe_customer_id IS NOT NULL;
 CREATE INDEX stripe_objects_parent_idx ON stripe_objects (parent_id, object_type) WHERE parent_id IS NOT NULL;
+-- For rebuilding and erasing what no customer is named by.
+CREATE INDEX stripe_objects_ownerless_idx ON stripe_objects (object_id) WHERE stripe_customer_id IS NULL;
 -- Checkouts that were left before anybody became a customer. Not an index on an expression of `object`: with that, each new
 -- snapshot of anything would write all indexes.
 CREATE INDEX stripe_objects_named_idx ON stripe_objects (named_user) WHERE named_user IS NOT NULL AND stripe_customer_id IS NULL;

@@ -27,32 +27,31 @@ pg::Statement read_customers(
     "  AND o.object_id = k.id WHERE o.stripe_customer_id IS NOT NULL");
 
 // A schedule is the one that the subscription names. One that was told of later than the subscription may
-// name it, while the subscription does not say so yet.
-#define SCHEDULE                                                                                    \
-  " FROM @stripe_objects h WHERE h.stripe_account = s.stripe_account AND h.livemode = s.livemode"   \
-  "  AND h.object_type = 'subscription_schedule' AND (h.object_id = CASE jsonb_typeof(s.object -> " \
-  "'schedule') WHEN 'object' THEN s.object -> 'schedule' ->> 'id' ELSE s.object ->> 'schedule' END" \
-  "   OR s.object ->> 'schedule' IS NULL AND h.parent_id = s.object_id AND h.event_created > "      \
-  "s.event_created"                                                                                 \
-  "    AND h.object ->> 'subscription' IS NOT NULL)"                                                \
-  "  ORDER BY h.event_created DESC NULLS LAST, h.object_id LIMIT 1"
+// name it, while the subscription does not say so yet: looked for by what it names, and by nothing else that
+// an index has, which all schedules share.
 pg::Statement read_subscriptions(
     "SELECT CASE WHEN s.event_id = ANY ($4) THEN NULL ELSE s.object END, s.stripe_account, s.livemode,"
-    "  s.ambiguous OR coalesce((SELECT h.ambiguous" SCHEDULE
-    "), false), s.event_created,"
+    "  s.ambiguous OR coalesce(h.ambiguous, false), s.event_created,"
     "  (SELECT c.deleted FROM @stripe_objects c WHERE c.stripe_account = s.stripe_account"
     "    AND c.livemode = s.livemode AND c.object_type = 'customer' AND c.object_id = s.stripe_customer_id),"
-    "  (SELECT h.object" SCHEDULE
-    "),"
+    "  h.object,"
     "  (SELECT jsonb_build_object('test_clock', c.object -> 'test_clock') FROM @stripe_objects c"
     "    WHERE c.stripe_account = s.stripe_account AND c.livemode = s.livemode AND c.object_type = 'customer'"
     "     AND c.object_id = s.stripe_customer_id AND c.object -> 'test_clock' <> 'null'), s.object_id"
-    " FROM @stripe_objects s"
+    " FROM @stripe_objects s LEFT JOIN LATERAL ("
+    "  SELECT n.object, n.ambiguous, n.event_created, n.object_id FROM @stripe_objects n"
+    "   WHERE n.stripe_account = s.stripe_account AND n.livemode = s.livemode"
+    "    AND n.object_type = 'subscription_schedule' AND n.object_id = CASE jsonb_typeof(s.object -> "
+    "'schedule') WHEN 'object' THEN s.object -> 'schedule' ->> 'id' ELSE s.object ->> 'schedule' END"
+    "  UNION ALL SELECT n.object, n.ambiguous, n.event_created, n.object_id"
+    "   FROM (SELECT * FROM @stripe_objects p WHERE s.object ->> 'schedule' IS NULL"
+    "     AND p.parent_id = s.object_id AND p.object_type = 'subscription_schedule' OFFSET 0) n"
+    "   WHERE n.stripe_account = s.stripe_account AND n.livemode = s.livemode"
+    "    AND n.event_created > s.event_created AND n.object ->> 'subscription' IS NOT NULL"
+    "  ORDER BY event_created DESC NULLS LAST, object_id LIMIT 1) h ON true"
     " WHERE s.object_type = 'subscription' AND s.object IS NOT NULL AND s.stripe_customer_id = ANY ($1)"
     "  AND (s.object_id = ANY ($2) OR s.stripe_customer_id = ANY ($3))"
     " ORDER BY s.stripe_customer_id, s.object_id");
-
-#undef SCHEDULE
 
 }  // namespace
 

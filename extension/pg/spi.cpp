@@ -3,6 +3,7 @@
 #include "core/json_tree.hpp"
 #include "pg/array_rows.hpp"
 #include "pg/encode.hpp"
+#include "pg/planning.hpp"
 #include "pg/spi.hpp"
 
 namespace billing::pg {
@@ -16,52 +17,9 @@ Session* current_session = nullptr;
 
 constexpr char kSearchPath[] = "pg_catalog, pg_temp";
 
-// In force while a plan is made. Every statement finds its rows through an index, and its plan is kept: one
-// made while the tables were still empty, or while they held nothing of some kind yet, must not scan them,
-// nor a whole index, for ever.
-struct PlannerSetting {
-  const char* name;
-  const char* value;
-};
-constexpr PlannerSetting kPlannerSettings[] = {
-    {"plan_cache_mode", "force_generic_plan"},
-    {"enable_seqscan", "off"},
-    {"enable_hashjoin", "off"},
-    {"enable_mergejoin", "off"},
-    {"cpu_index_tuple_cost", "100"},
-    {"jit", "off"},
-};
-
 // Called under guard().
 void set(const char* name, const char* value) {
   (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-CachedPlanSource* source_of(SPIPlanPtr plan) {
-  return static_cast<CachedPlanSource*>(linitial(SPI_plan_get_plan_sources(plan)));
-}
-
-// Whether the plan that is kept will do: then its settings need not be set, which costs more than many a
-// statement does.
-bool is_planned(const CachedPlanSource* source) {
-  return source->is_valid && source->gplan != nullptr && source->gplan->is_valid &&
-         plan_cache_mode != PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
-}
-
-// Runs it, and says whether the plan is to be kept. Called under guard().
-bool run_plan(SPIPlanPtr plan, Datum* values, const char* nulls, bool read_only, int* code) {
-  CachedPlanSource* source = source_of(plan);
-  if (is_planned(source)) {
-    const int generation = source->generation;
-    *code = SPI_execute_plan(plan, values, nulls, read_only, 0);
-    // An invalidation may have arrived in the last moment: then it was planned anew, without our settings.
-    return source->generation == generation;
-  }
-  const int level = NewGUCNestLevel();
-  for (const PlannerSetting& setting : kPlannerSettings) set(setting.name, setting.value);
-  *code = SPI_execute_plan(plan, values, nulls, read_only, 0);
-  AtEOXact_GUC(true, level);
-  return true;
 }
 
 // Called under guard(): may raise, holds plain data only.
@@ -345,6 +303,7 @@ Rows Statement::run_with(const Parameter* parameters, std::size_t count) {
   const Cell* cells = nullptr;
   std::size_t rows = 0;
   std::size_t columns = 0;
+  const Oid schema = session.schema();
   const bool read_only = session.read_only();
   SPIPlanPtr plan = kept;
   bool keep = true;
@@ -357,7 +316,7 @@ Rows Statement::run_with(const Parameter* parameters, std::size_t count) {
     }
     nulls[count] = '\0';
     int code = 0;
-    keep = run_plan(plan, values, nulls, read_only, &code);
+    keep = run_plan(schema, plan, values, nulls, read_only, &code);
     if (code < 0)
       ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
                       errmsg_internal("could not run a statement: %s", SPI_result_code_string(code))));
