@@ -1,8 +1,11 @@
 """Many customers at once: one customer's life goes through the events' processing, and its rows are copied for the others,
 names replaced. So the rows are real ones, and a million customers take minutes."""
+import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import json
+import os
 import time
 
 from harness.life import Life, event, flat
@@ -53,16 +56,21 @@ def fill(database, count, tell=lambda text: None):
         raise RuntimeError(f"the template's events were {outcomes}")
     database.execute("SELECT grant_credits(%s, 100000000, category => 'paid'), use_feature(%s, 'messages')", (TEMPLATE, TEMPLATE))
     rows = template_rows(database)
-    for first in range(1, count, CHUNK):
-        last = min(first + CHUNK, count)
-        for table, text in rows.items():
-            copies = "".join(text.replace(TEMPLATE, name(number)) for number in range(first, last))
-            copy_in(database, table, copies)
-        if last == count or last % 100_000 == 1:
-            tell(f"{last} customers")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        chunks = [range(first, min(first + CHUNK, count)) for first in range(1, count, CHUNK)]
+        for numbers, _ in zip(chunks, pool.map(lambda numbers: copy_customers(database, rows, numbers), chunks)):
+            if numbers.stop == count or numbers.stop % 100_000 == 1:
+                tell(f"{numbers.stop} customers")
     database.execute("VACUUM (ANALYZE)")
     database.execute("CHECKPOINT")
     return life
+
+
+def copy_customers(database, rows, numbers):
+    """The template's rows for each of these numbers, through a connection of its own."""
+    with contextlib.closing(database.connect()) as connection:
+        for table, text in rows.items():
+            copy_in(connection, table, "".join(text.replace(TEMPLATE, name(number)) for number in numbers))
 
 
 def tables(database):
@@ -84,8 +92,8 @@ def copy_out(database, table, condition="true"):
     return text.getvalue()
 
 
-def copy_in(database, table, text):
-    with database.connection.cursor() as cursor:
+def copy_in(connection, table, text):
+    with connection.cursor() as cursor:
         cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
 
 
