@@ -1,14 +1,16 @@
 """What the comparisons share: a cluster with durable settings, and databases filled with customers."""
 import functools
+import os
 
 from harness.cluster import Cluster
 from harness.database import Database
 
 from . import population
 
-# What an operator sets on a machine of this size: memory, and room for the log between checkpoints. fsync and
-# synchronous_commit stay on.
-SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "200"}
+# What an operator sets on a machine of this size: the quarter of its memory that PostgreSQL's manual names, and room for
+# the log between checkpoints. fsync and synchronous_commit stay on.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+SETTINGS = {"shared_buffers": f"{MEMORY // 4 // 2**20}MB", "max_wal_size": "4GB", "max_connections": "200"}
 APPLICATION = "bench_app"
 WORKER = "bench_worker"
 
