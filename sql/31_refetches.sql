@@ -17,6 +17,7 @@ CREATE TABLE stripe_refetches (
     error           text,
     PRIMARY KEY (stripe_account, livemode, object_type, object_id)
 );
+ALTER TABLE stripe_refetches ALTER COLUMN stripe_account SET (n_distinct = 1), ALTER COLUMN object_type SET (n_distinct = 20);
 CREATE INDEX stripe_refetches_queue_idx ON stripe_refetches (next_attempt_at) WHERE settled_at IS NULL;
 CREATE INDEX stripe_refetches_settled_idx ON stripe_refetches (settled_at) WHERE settled_at IS NOT NULL;
 COMMENT ON TABLE stripe_refetches IS 'objects that a worker with a secret key fetches from Stripe''s API, and those that it has fetched within a day';

@@ -30,14 +30,9 @@ constexpr double kRowsOfPartialIndex = kRows / 10;
 constexpr double kRowsOfPage = 20;
 constexpr double kEntriesOfPage = 200;
 
-// How many values a column has while there are no statistics: PostgreSQL assumes 200 in any. Most say which
-// row, or nearly (less than nothing: that share of the rows); these do not, in whichever table they are.
+// How many values a column has while there are no statistics, and its definition does not say (n_distinct):
+// PostgreSQL assumes 200 in any. Most say which row, or nearly; less than nothing is that share of the rows.
 constexpr float kValues = -0.2F;
-struct FewValues {
-  const char* column;
-  float count;
-};
-constexpr FewValues kFewValues[] = {{"stripe_account", 1}, {"object_type", 20}};
 
 Oid planned_schema = InvalidOid;
 get_relation_info_hook_type next_size_hook = nullptr;
@@ -82,9 +77,8 @@ bool tell_values(PlannerInfo* root, RangeTblEntry* entry, AttrNumber column, Var
                             BoolGetDatum(entry->inh)))
     return false;
   float values = kValues;
-  const char* name = get_attname(entry->relid, column, false);
-  for (const FewValues& few : kFewValues)
-    if (std::strcmp(name, few.column) == 0) values = few.count;
+  const AttributeOpts* options = get_attribute_options(entry->relid, column);
+  if (options != nullptr && options->n_distinct != 0) values = static_cast<float>(options->n_distinct);
   told->statsTuple = statistics_of(entry->relid, column, values);
   told->freefunc = heap_freetuple;
   told->acl_ok = true;
