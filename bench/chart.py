@@ -7,6 +7,12 @@ from matplotlib import pyplot  # noqa: E402
 COLOURS = {True: "#2e7d32", False: "#c62828", None: "#607d8b"}
 
 
+def label(row):
+    """Where both sides are ours, which of them is in front is not known from the comparison's name."""
+    ours = f"{row['ours']} " if row["comparison"].startswith("growth/") else ""
+    return f"{row['comparison']}: {ours}against {row['against']}" + (" (less is better)" if row["better"] == "less" else "")
+
+
 def draw(rows, path):
     shown = [row for row in rows if row["ratio"] is not None]
     if not shown:
@@ -19,8 +25,7 @@ def draw(rows, path):
         if row["target"] is not None:
             axes.plot([row["target"]] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2)
         axes.text(max(high, row["target"] or 0) * 1.05, place, f"{row['ratio']:.2f}", va="center", fontsize=8)
-    axes.set_yticks(range(len(shown)), [f"{row['comparison']}: against {row['against']}"
-                                        + (" (less is better)" if row["better"] == "less" else "") for row in reversed(shown)], fontsize=8)
+    axes.set_yticks(range(len(shown)), [label(row) for row in reversed(shown)], fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(right=axes.get_xlim()[1] * 1.5)
     axes.axvline(1, color="grey", linewidth=0.6)
