@@ -114,8 +114,10 @@ class PaymentTeller {
 
   // Whichever event comes first: one that is over was opened before.
   void tell_dispute(const Json& dispute) {
-    const std::optional<Bringer> brought = id(dispute).empty() ? std::nullopt : brought_(id(dispute));
-    if (!brought) return;
+    if (id(dispute).empty()) return;
+    const std::optional<Bringer> found = brought_(id(dispute));
+    if (!found) return;
+    const Bringer brought = *found;
     const std::string status = text_of(dispute, "status").value_or("");
     const Seconds opened_at = time_of(dispute, "created").value_or(0);
     const auto made = [&](const char* kind, Seconds at) {
@@ -134,8 +136,8 @@ class PaymentTeller {
     }
     if (status != "won" && status != "lost" && status != "warning_closed" && status != "prevented") return;
     // Nothing but its own event says when it was closed.
-    if (!brought->tells_itself && !is_news(id(dispute), opened_at)) return;
-    notices_.push_back(made("dispute_closed", brought->tells_itself ? brought->created : opened_at));
+    if (!brought.tells_itself && !is_news(id(dispute), opened_at)) return;
+    notices_.push_back(made("dispute_closed", brought.tells_itself ? brought.created : opened_at));
     notices_.back().payload["status"] = status;
   }
 
