@@ -4,9 +4,8 @@ import contextlib
 
 import pytest
 
-from harness.history import Run
+from harness.history import Run, deliver, deliver_events
 
-BATCH = 20
 ROWS = {"event": 12, "call": 150, "rebuild": 1200}  # that may be read of any one index, for each
 READ = """SELECT relname || '.' || indexrelname AS index, idx_tup_read AS rows FROM pg_stat_all_indexes
            WHERE schemaname = 'public'"""
@@ -45,12 +44,6 @@ def runs(tmp_path_factory):
             Run(tmp_path_factory.mktemp("many"), "--customers", 120, "--months", 6, "--seed", 2)]
 
 
-def deliver(database, events, connection):
-    for first in range(0, len(events), BATCH):
-        for event_id, outcome, error in database.process(*events[first:first + BATCH], connection=connection):
-            assert outcome != "failed", (event_id, error)
-
-
 def rows_read(database, connection):
     database.execute("SELECT pg_stat_force_next_flush()", connection=connection)
     return {row["index"]: row["rows"] for row in database.rows(READ, connection=connection)}
@@ -76,16 +69,16 @@ def test_what_is_read_does_not_depend_on_how_tables_looked_when_plans_were_made(
     database.execute("VACUUM (ANALYZE)")
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(contextlib.closing(database.connect())) for _ in range(3)]
-        deliver(database, few.events, connections[0])
+        deliver(database, few, connections[0])
         for call in CALLS:
             database.execute(call.format(user=few.truth[0]["user_id"]), connection=connections[0])
-        deliver(database, many.events[:cuts[0]], database.connection)
+        deliver_events(database, many.events[:cuts[0]], database.connection)
         rows_read(database, database.connection)
         for n, planned in enumerate(("while the tables were empty", "without statistics", "with statistics")):
             if planned == "with statistics":
                 database.execute("ANALYZE")
             events, connection = many.events[cuts[n]:cuts[n + 1]], connections[n]
-            found = wasteful(database, connection, "event", len(events), lambda: deliver(database, events, connection))
+            found = wasteful(database, connection, "event", len(events), lambda: deliver_events(database, events, connection))
             assert not found, f"planned {planned}"
             for call in CALLS:
                 text = call.format(user=many.truth[4 + n]["user_id"])  # the first ones are of both runs

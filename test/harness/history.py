@@ -60,8 +60,12 @@ class Run:
 
 
 def deliver(database, run, connection=None):
-    for first in range(0, len(run.events), BATCH):
-        for event_id, outcome, error in database.process(*run.events[first:first + BATCH], connection=connection):
+    deliver_events(database, run.events, connection)
+
+
+def deliver_events(database, events, connection=None):
+    for first in range(0, len(events), BATCH):
+        for event_id, outcome, error in database.process(*events[first:first + BATCH], connection=connection):
             assert outcome != "failed", (event_id, error)
 
 
